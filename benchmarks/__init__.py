@@ -1,0 +1,1 @@
+"""What is run: suites of tasks, the data and models they need, presets, the runner and the command line."""

@@ -1,0 +1,223 @@
+"""The command line: ``mtl-lora list | plan | run | report``."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import logging
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from tabulate import tabulate
+
+from mtl_lora.errors import InvalidInput
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Which low-rank adapter for several tasks? MTL-LoRA and its baselines at equal parameter budgets.",
+)
+
+Results = Annotated[Path, typer.Option(help="folder of run records")]
+RESULTS = Path("results")
+
+
+def main() -> None:
+    """Entry point: bad input ends in one line on standard error and exit status 2."""
+    try:
+        app()
+    except InvalidInput as error:
+        print(f"mtl-lora: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("mtl-lora: stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+
+
+@app.command("list")
+def list_everything() -> None:
+    """Suites with their tasks, methods and presets."""
+    import baselines  # noqa: F401
+    from benchmarks.plan import order_for_display
+    from benchmarks.presets import PRESETS
+    from benchmarks.suite import all_suites
+    from mtl_lora import METHODS
+
+    print("suites")
+    for suite in all_suites().values():
+        print(f"  {suite.name:<12} {suite.summary}")
+        for task in suite.tasks:
+            print(f"    {task.name:<10} {task.summary} [{', '.join(task.metrics)}]")
+    print("methods")
+    for name in order_for_display(METHODS):
+        own = [f for f in dataclasses.fields(METHODS[name]) if f.name not in ("rank", "alpha", "dropout")]
+        settings = "; settings " + ", ".join(f"{f.name}={f.default}" for f in own) if own else ""
+        print(f"  {name:<12} {METHODS[name].summary}{settings}")
+    print("presets")
+    for preset in PRESETS.values():
+        print(f"  {preset.name:<12} {preset.summary}")
+
+
+def _study(
+    suite: Annotated[str, typer.Argument(help="name of a suite, see `mtl-lora list`")],
+    preset: Annotated[str, typer.Option(help="backbone, size and recipe, see `mtl-lora list`")] = "small",
+    methods: Annotated[str, typer.Option(help="all, or lora,dora,..; with settings: mtl-lora:up_projections=2")] = "all",
+    budget: Annotated[str | None, typer.Option(help="adapter parameters: 200k, or 2.5% of the base")] = None,
+    seeds: Annotated[str, typer.Option(help="one run a method for each: 0,1,2")] = "0",
+    tasks: Annotated[str | None, typer.Option(help="some tasks of the suite: cola,sst2")] = None,
+    mirror: Annotated[
+        Path | None, typer.Option(envvar="MTL_LORA_MIRROR", help="folder with datasets/<hub id> and models/<hub id>")
+    ] = None,
+    max_train: Annotated[int | None, typer.Option(help="at most so many training rows a task")] = None,
+    max_eval: Annotated[int | None, typer.Option(help="at most so many scored rows a task")] = None,
+    split: Annotated[str, typer.Option(help="score on test, or on dev: training rows set apart")] = "test",
+    backbone: Annotated[str | None, typer.Option(help="another model: hub id or folder")] = None,
+    pooling: Annotated[str | None, typer.Option(help="mean over tokens, or the last token")] = None,
+    targets: Annotated[str | None, typer.Option(help="modules to adapt: query,value; or all-linear")] = None,
+    max_length: Annotated[int | None, typer.Option(help="tokens a sample is cut at")] = None,
+    precision: Annotated[str | None, typer.Option(help="float32 or bfloat16")] = None,
+    epochs: Annotated[int | None, typer.Option(help="passes over the training rows")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="samples a step, over all devices")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="of all methods")] = None,
+    sampling: Annotated[str | None, typer.Option(help="of tasks: proportional to their rows, or temperature")] = None,
+    temperature: Annotated[float | None, typer.Option(help="draw tasks by rows ** (1 / temperature)")] = None,
+) -> Any:
+    from benchmarks.plan import Study, parse_methods, parse_names, parse_seeds
+    from benchmarks.presets import find_preset
+    from benchmarks.sources import Source
+    from benchmarks.suite import find_suite
+
+    chosen = find_preset(preset)
+    model = chosen.backbone if backbone is None else dataclasses.replace(chosen.backbone, id=backbone, revision=None)
+    reading = {"pooling": pooling, "max_length": max_length, "targets": tuple(parse_names(targets)) or None}
+    recipe = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "sampling": sampling,
+        "temperature": temperature,
+    }
+    return Study(
+        suite=find_suite(suite),
+        task_names=parse_names(tasks),
+        backbone=_replace(model, reading),
+        recipe=_replace(chosen.recipe, recipe),
+        precision=precision or chosen.precision,
+        budget=budget or chosen.budget,
+        methods=parse_methods(methods),
+        seeds=parse_seeds(seeds),
+        source=Source(mirror),
+        split=split,
+        max_train=max_train,
+        max_eval=max_eval,
+    )
+
+
+def _replace(preset: Any, changed: dict[str, Any]) -> Any:
+    return dataclasses.replace(preset, **{k: v for k, v in changed.items() if v is not None})
+
+
+def _with_study_options(command: Callable) -> Callable:
+    """Give a command all options of :func:`_study`; it gets the Study as its first argument."""
+    signature, own = inspect.signature(_study, eval_str=True), inspect.signature(command, eval_str=True)
+    extra = list(own.parameters.values())[1:]
+
+    def wrapped(**options: Any) -> None:
+        rest = {p.name: options.pop(p.name) for p in extra}
+        command(_study(**options), **rest)
+
+    wrapped.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *extra])
+    wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
+    return wrapped
+
+
+@app.command()
+@_with_study_options
+def plan(study: Any, results: Results = RESULTS) -> None:
+    """Show what `run` with the same options would do."""
+    _quiet()
+    from benchmarks.estimate import seconds_a_run
+    from benchmarks.progress import duration
+    from benchmarks.records import RunStore
+
+    store = RunStore(results)
+    runs = study.runs()
+    finished = {run.id for run in runs if store.find(run.id)}
+    rows = []
+    for label, fit in study.fits.items():
+        own = [run for run in runs if run.method["label"] == label]
+        rows.append(
+            {
+                "method": label,
+                "rank": fit.method.rank,
+                "adapter": f"{fit.parameters:,}",
+                "of base": f"{100 * fit.parameters / study.base_parameters:.3f}%",
+                "off budget": f"{100 * fit.mismatch:+.1f}%",
+                "heads": f"{study.head_parameters:,}",
+                "steps": f"{study.steps:,}",
+                "finished": f"{sum(run.id in finished for run in own)}/{len(own)}",
+            }
+        )
+    print(f"suite {study.suite.name} on {study.backbone.id} ({study.base_parameters:,} parameters)")
+    print(f"protocol {runs[0].protocol}: a budget of {study.budget_parameters:,} adapter parameters for each method")
+    print(tabulate(rows, headers="keys", disable_numparse=True))
+    sizes = [(d.task.name, f"{len(d.train):,}", f"{len(d.test):,}") for d in study.data]
+    print()
+    print(tabulate(sizes, headers=["task", "training rows", f"rows scored ({study.split})"], disable_numparse=True))
+    left = len(runs) - len(finished)
+    estimate = seconds_a_run(study, store) if left else (0.0, "nothing is left to run")
+    time = f"about {duration(left * estimate[0])} ({estimate[1]})" if estimate else "unknown here: no finished run to go by"
+    print(f"\n{left} of {len(runs)} runs to do, {time}")
+
+
+@app.command()
+@_with_study_options
+def run(
+    study: Any,
+    results: Results = RESULTS,
+    accumulation: Annotated[int, typer.Option(help="micro-batches a step", min=1)] = 1,
+    gradient_checkpointing: Annotated[bool, typer.Option(help="recompute activations: less memory, more time")] = False,
+) -> None:
+    """Train and evaluate every method and seed; finished runs are skipped, a killed run goes on.
+
+    For several GPUs: torchrun --nproc-per-node 4 -m benchmarks.cli run ...
+    """
+    _quiet()
+    from benchmarks.records import RunStore
+    from benchmarks.runner import Execution, run_study
+
+    run_study(study, RunStore(results), Execution(accumulation, gradient_checkpointing))
+
+
+@app.command()
+def report(
+    results: Results = RESULTS,
+    out: Annotated[Path | None, typer.Option(help="folder of the report; RESULTS/report unless given")] = None,
+) -> None:
+    """Compare the methods, from the records alone: tables on screen and in files, and a plot."""
+    from reports.report import write_report
+
+    write_report(results, out or results / "report")
+
+
+def _quiet() -> None:
+    """Leave standard error to what the user must know."""
+    import datasets
+    import transformers
+
+    datasets.disable_progress_bars()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    for name in ("huggingface_hub", "httpx", "torch.distributed"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=FutureWarning)
+
+
+if __name__ == "__main__":
+    main()

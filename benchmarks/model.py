@@ -1,0 +1,99 @@
+"""One backbone, one set of adapters, one linear head a task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchmarks.suite import Task
+from mtl_lora import AdaptedModel
+from mtl_lora.layer import generator
+
+
+class MultiTaskModel(nn.Module):
+    """Adapted backbone -> sentence vector -> the head of each sample's task.
+
+    The heads are one linear layer whose outputs are the tasks' side by side, so that a mixed batch needs no loop.
+    Class tasks are trained by cross entropy. Graded tasks by the same on the grade as a probability, scaled to 0..1,
+    which keeps all tasks' losses in one unit.
+    """
+
+    def __init__(self, backbone: AdaptedModel, tasks: Sequence[Task], pooling: str, seed: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.pooling = pooling
+        outputs = torch.tensor([task.outputs for task in tasks])
+        self.heads = nn.Linear(backbone.config.hidden_size, int(outputs.sum()))
+        for name, parameter in self.heads.named_parameters():  # the start of nn.Linear, from the run's own seed
+            bound = self.heads.in_features**-0.5
+            nn.init.uniform_(parameter, -bound, bound, generator=generator(seed, "heads", name))
+        self.most_outputs = int(outputs.max())
+        self._buffer("outputs", outputs)
+        self._buffer("first", outputs.cumsum(0) - outputs)
+        self._buffer("graded", torch.tensor([task.graded for task in tasks]))
+        self._buffer("low", torch.tensor([task.scale[0] for task in tasks]))
+        self._buffer("span", torch.tensor([task.scale[1] - task.scale[0] for task in tasks]))
+
+    def _buffer(self, name: str, value: Tensor) -> None:
+        self.register_buffer(name, value, persistent=False)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        task_ids: Tensor,
+        labels: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """input_ids, attention_mask, token_type_ids (b, s); task_ids, labels (b,).
+
+        Returns "predictions" (b,): class ids or grades; and with labels "loss", the mean over samples.
+        """
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
+        if token_type_ids is not None:
+            inputs["token_type_ids"] = token_type_ids
+        hidden = self.backbone(**inputs, task_ids=task_ids).last_hidden_state
+        pooled = self._pool(hidden, attention_mask).to(self.heads.weight.dtype)
+        logits = self._own_logits(self.heads(pooled).float(), task_ids)
+        graded, low, span = self.graded[task_ids], self.low[task_ids], self.span[task_ids]
+        grade = logits[:, 0]
+        result = {"predictions": torch.where(graded, low + span * grade.sigmoid(), logits.argmax(1).float())}
+        if labels is not None:
+            classes = torch.where(graded, 0, labels).long()
+            share = torch.where(graded, (labels - low) / span, 0.5)
+            by_class = F.cross_entropy(logits, classes, reduction="none")
+            by_grade = F.binary_cross_entropy_with_logits(grade, share, reduction="none")
+            result["loss"] = torch.where(graded, by_grade, by_class).mean()
+        return result
+
+    def _pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        if self.pooling == "last":
+            return hidden[torch.arange(len(hidden), device=hidden.device), mask.sum(1) - 1]
+        weights = mask[:, :, None].to(hidden.dtype)
+        return (hidden * weights).sum(1) / weights.sum(1)
+
+    def _own_logits(self, logits: Tensor, task_ids: Tensor) -> Tensor:
+        """From (b, all outputs) to (b, most outputs of a task); where a task has fewer, the rest are -inf."""
+        place = torch.arange(self.most_outputs, device=logits.device)
+        columns = (self.first[task_ids, None] + place).clamp(max=logits.shape[1] - 1)
+        own = place < self.outputs[task_ids, None]
+        return logits.gather(1, columns).masked_fill(~own, -torch.inf)
+
+    def activation_checkpointing_enable(self, **kwargs: Any) -> None:
+        """Recompute the backbone's activations in backward; transformers' Trainer calls this."""
+        self.backbone.activation_checkpointing_enable(**kwargs)
+
+    def trained_state(self) -> dict[str, Tensor]:
+        """Every trained tensor by name, adapters and heads: all that a checkpoint needs."""
+        return {name: p.detach() for name, p in self.named_parameters() if p.requires_grad}
+
+    def parameters_by_part(self) -> dict[str, int]:
+        """Trained parameters of the adapters, of the heads, and both; frozen parameters of the base."""
+        adapter = self.backbone.count()
+        heads = sum(p.numel() for p in self.heads.parameters())
+        base = sum(p.numel() for p in self.parameters()) - adapter - heads
+        return {"adapter": adapter, "heads": heads, "trained": adapter + heads, "base": base}

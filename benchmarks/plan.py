@@ -1,0 +1,178 @@
+"""From options to the list of runs: data selected, ranks fitted to the budget, finished runs recognised."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import baselines  # noqa: F401  (registers the methods)
+from benchmarks.data import SPLITS, TaskData, load_task, steps
+from benchmarks.presets import PRECISIONS, Backbone, Recipe
+from benchmarks.records import RunConfig
+from benchmarks.sources import Source
+from benchmarks.suite import Suite
+from mtl_lora import METHODS, Fit, InvalidInput, MTLLoRA, find_method, fit_rank, parse_budget, target_dims
+from mtl_lora.errors import unknown
+
+PROTOCOL = "matched"  # equal parameter budget, one recipe for all methods
+
+
+@dataclass(frozen=True)
+class MethodChoice:
+    """A method and those of its settings that differ from the default; ``label`` names both."""
+
+    label: str
+    name: str
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Study:
+    """What the user asked for, resolved: every method and seed on one suite, backbone, recipe and budget."""
+
+    suite: Suite
+    task_names: list[str]
+    backbone: Backbone
+    recipe: Recipe
+    precision: str
+    budget: str
+    methods: list[MethodChoice]
+    seeds: list[int]
+    source: Source
+    split: str = "test"
+    max_train: int | None = None
+    max_eval: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise unknown("precision", self.precision, PRECISIONS)
+        if self.split not in SPLITS:
+            raise unknown("split", self.split, SPLITS)
+        for name in ("max_train", "max_eval"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise InvalidInput(f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
+
+    @cached_property
+    def data(self) -> list[TaskData]:
+        """The selected rows of every task; a task's id is its place here."""
+        tasks = self.suite.select(self.task_names)
+        return [load_task(task, self.source, self.split, self.max_train, self.max_eval) for task in tasks]
+
+    @cached_property
+    def _skeleton(self) -> tuple[int, list[tuple[int, int]], int]:
+        """Parameters of the base, (d_in, d_out) of the layers to adapt, width of its hidden states."""
+        model = self.source.skeleton(self.backbone.id, self.backbone.revision)
+        base = sum(p.numel() for p in model.parameters())
+        return base, target_dims(model, self.backbone.targets), model.config.hidden_size
+
+    @property
+    def base_parameters(self) -> int:
+        """Parameters of the frozen backbone."""
+        return self._skeleton[0]
+
+    @property
+    def head_parameters(self) -> int:
+        """Parameters of the tasks' heads, which no budget counts."""
+        return sum(d.task.outputs for d in self.data) * (self._skeleton[2] + 1)
+
+    @cached_property
+    def budget_parameters(self) -> int:
+        """The budget as a number of trained adapter parameters."""
+        return parse_budget(self.budget, self.base_parameters)
+
+    @cached_property
+    def fits(self) -> dict[str, Fit]:
+        """Each method, by label, at the rank that meets the budget best."""
+        tasks = self.suite.select(self.task_names)
+        return {
+            choice.label: fit_rank(
+                find_method(choice.name),
+                self._skeleton[1],
+                len(tasks),
+                self.budget_parameters,
+                scaling=self.recipe.scaling,
+                **{"dropout": self.recipe.dropout, **choice.settings},
+            )
+            for choice in self.methods
+        }
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of one run."""
+        return steps([len(d.train) for d in self.data], self.recipe)
+
+    def runs(self) -> list[RunConfig]:
+        """Every run, seed by seed, so that a study cut short has whole comparisons."""
+        return [self._run(label, fit, seed) for seed in self.seeds for label, fit in self.fits.items()]
+
+    def _run(self, label: str, fit: Fit, seed: int) -> RunConfig:
+        return RunConfig(
+            suite=self.suite.name,
+            tasks=tuple(d.task.name for d in self.data),
+            protocol=PROTOCOL,
+            backbone=dataclasses.asdict(self.backbone),
+            method={"label": label, "name": fit.method.name, **dataclasses.asdict(fit.method)},
+            budget=self.budget_parameters,
+            recipe=dataclasses.asdict(self.recipe),
+            precision=self.precision,
+            split=self.split,
+            max_train=self.max_train,
+            max_eval=self.max_eval,
+            data={d.task.name: d.fingerprint for d in self.data},
+            seed=seed,
+        )
+
+
+def parse_methods(text: str) -> list[MethodChoice]:
+    """Methods from "all", "lora,dora", or with settings "mtl-lora:up_projections=2:temperature=0.8,lora"."""
+    choices = [_parse_method(part) for part in (order_for_display(METHODS) if text == "all" else parse_names(text))]
+    if not choices or len({choice.label for choice in choices}) != len(choices):
+        raise InvalidInput(f"methods must be given and differ, not {text!r}; known: all, {', '.join(sorted(METHODS))}")
+    return choices
+
+
+def _parse_method(text: str) -> MethodChoice:
+    name, *pairs = text.split(":")
+    method = find_method(name)
+    defaults = {f.name: f.default for f in dataclasses.fields(method) if f.name not in ("rank", "alpha")}
+    settings = {}
+    for pair in pairs:
+        key, _, value = pair.partition("=")
+        if key not in defaults:
+            raise unknown(f"setting of {name}", key, defaults)
+        try:
+            settings[key] = type(defaults[key])(value)
+        except ValueError as error:
+            raise InvalidInput(f"{name}: {key} must be of the kind of {defaults[key]!r}, not {value!r}") from error
+    settings = {key: value for key, value in settings.items() if value != defaults[key]}
+    return MethodChoice(":".join([name, *(f"{key}={value}" for key, value in settings.items())]), name, settings)
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Seeds from "0,1,2"."""
+    try:
+        seeds = [int(part) for part in text.split(",")]
+    except ValueError:
+        seeds = []
+    if not seeds or min(seeds) < 0 or len(set(seeds)) != len(seeds):
+        raise InvalidInput(f"seeds must be different whole numbers from 0, like 0,1,2, not {text!r}")
+    return seeds
+
+
+def parse_names(text: str | None) -> list[str]:
+    """Names from "a,b"; none from nothing."""
+    return [part.strip() for part in (text or "").split(",") if part.strip()]
+
+
+def order_for_display(labels: Iterable[str]) -> list[str]:
+    """Method labels as tables list them: baselines from the plainest on, MTL-LoRA last."""
+    order = ["lora", "dora", "multilora", "moelora"]
+
+    def place(label: str) -> tuple[int, str]:
+        name = label.partition(":")[0]
+        return (order.index(name) if name in order else len(order) + (name == MTLLoRA.name), label)
+
+    return sorted(labels, key=place)

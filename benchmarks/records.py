@@ -1,0 +1,110 @@
+"""Run records: one JSON file a finished run, its predictions beside it; written whole or not at all, never edited."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mtl_lora.errors import InvalidInput
+
+SCHEMA = 1
+PARTS = {"schema", "id", "config", "scores", "score", "parameters", "training", "environment"}
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides the numbers of a run. Its hash is the run's id, file name and resume key.
+
+    method: name and settings. budget: trained adapter parameters asked for. backbone, recipe: as in
+    ``benchmarks.presets``. data: for each task the fingerprint of the rows trained on and scored.
+    """
+
+    suite: str
+    tasks: tuple[str, ...]
+    protocol: str
+    backbone: dict[str, Any]
+    method: dict[str, Any]
+    budget: int
+    recipe: dict[str, Any]
+    precision: str
+    split: str
+    max_train: int | None
+    max_eval: int | None
+    data: dict[str, str]
+    seed: int
+
+    @property
+    def id(self) -> str:
+        """The first 16 hexadecimal digits of the sha256 of this configuration as canonical JSON."""
+        text = json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def title(self) -> str:
+        """How a person tells the runs of a plan apart."""
+        return f"{self.method['label']}, rank {self.method['rank']}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class RunStore:
+    """The folder of results: ``runs/<id>.json`` with ``<id>.predictions.parquet``, ``checkpoints/<id>`` while running."""
+
+    folder: Path
+
+    def record_path(self, run_id: str) -> Path:
+        return self.folder / "runs" / f"{run_id}.json"
+
+    def checkpoints(self, run_id: str) -> Path:
+        return self.folder / "checkpoints" / run_id
+
+    def find(self, run_id: str) -> dict[str, Any] | None:
+        """The record of a finished run, or None."""
+        path = self.record_path(run_id)
+        return read_record(path) if path.exists() else None
+
+    def all(self) -> list[dict[str, Any]]:
+        """Every record, in the order of ids."""
+        return [read_record(path) for path in sorted((self.folder / "runs").glob("*.json"))]
+
+    def write(self, record: dict[str, Any], predictions: pd.DataFrame) -> Path:
+        """Write a finished run. predictions: columns task, row, label, prediction. The record comes last: it is the mark
+        that the run is finished."""
+        path = self.record_path(record["id"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path.with_suffix(".predictions.parquet"), lambda temporary: predictions.to_parquet(temporary, index=False))
+        text = json.dumps(record, indent=1, sort_keys=True) + "\n"
+        _replace(path, lambda temporary: temporary.write_text(text))
+        return path
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """A record, or InvalidInput where the file is not a whole one."""
+    try:
+        record = json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise _corrupt(path, str(error)) from error
+    lacking = PARTS - set(record) if isinstance(record, dict) else PARTS
+    if lacking:
+        raise _corrupt(path, f"it lacks {', '.join(sorted(lacking))}")
+    if record["schema"] != SCHEMA:
+        raise _corrupt(path, f"its schema is {record['schema']}, this version reads {SCHEMA}")
+    return record
+
+
+def _corrupt(path: Path, why: str) -> InvalidInput:
+    return InvalidInput(f"{path} is not a whole run record ({why}); remove it, and the run is done again")
+
+
+def _replace(path: Path, write: Any) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    write(temporary)
+    with temporary.open("rb") as stream:
+        os.fsync(stream.fileno())
+    temporary.replace(path)

@@ -1,0 +1,111 @@
+"""Where data sets and models come from: the hub, or a mirror folder of plain clones."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset, get_dataset_config_names, load_dataset
+from datasets.exceptions import DatasetNotFoundError
+from torch import nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerBase
+
+from benchmarks.suite import Task
+from mtl_lora.errors import InvalidInput
+
+
+@dataclass(frozen=True)
+class Source:
+    """Loads by hub id. With a mirror, everything comes from it: ``mirror/datasets/<id>`` and ``mirror/models/<id>``."""
+
+    mirror: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.mirror is not None and not self.mirror.is_dir():
+            raise InvalidInput(f"mirror {self.mirror} is not a folder; it should hold datasets/<hub id> and models/<hub id>")
+
+    def rows(self, task: Task, split: str) -> Dataset:
+        """The rows of one split of a task's data set."""
+        where, revision = self._locate("datasets", task.dataset, task.revision)
+        try:
+            if self.mirror is not None and task.config not in get_dataset_config_names(where):
+                raise InvalidInput(f"{where} has no configuration {task.config!r}, which task {task.name} needs")
+            return load_dataset(where, task.config, split=split, revision=revision)
+        except (OSError, DatasetNotFoundError) as error:
+            raise _unreachable("data set", task.dataset, error) from error
+        except ValueError as error:
+            if isinstance(error, InvalidInput):
+                raise
+            raise InvalidInput(f"data set {task.dataset}, {task.config}, split {split}: {_first_line(error)}") from error
+
+    def tokenizer(self, backbone: str, revision: str | None) -> PreTrainedTokenizerBase:
+        """The backbone's tokenizer, padding on the right, with a padding token."""
+        tokenizer = self._pretrained(AutoTokenizer, backbone, revision)
+        tokenizer.padding_side = "right"
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token  # padding is masked, so which token it is does not matter
+        return tokenizer
+
+    def skeleton(self, backbone: str, revision: str | None) -> nn.Module:
+        """The backbone's modules without weights (meta device), for counting."""
+        config = self._pretrained(AutoConfig, backbone, revision)
+        with torch.device("meta"):
+            return _without_unused(AutoModel.from_config(config))
+
+    def model(self, backbone: str, revision: str | None, dtype: torch.dtype) -> nn.Module:
+        """The pretrained backbone, without a head."""
+        return _without_unused(self._pretrained(AutoModel, backbone, revision, dtype=dtype))
+
+    def weights_hash(self, backbone: str) -> str | None:
+        """sha256 of a mirrored backbone's weights; None on the hub, where the pinned revision says it."""
+        if self.mirror is None:
+            return None
+        digest = hashlib.sha256()
+        for file in sorted((self.mirror / "models" / backbone).glob("*.safetensors")):
+            with file.open("rb") as stream:
+                while block := stream.read(1 << 20):
+                    digest.update(block)
+        return digest.hexdigest()
+
+    def _pretrained(self, loader: Any, backbone: str, revision: str | None, **kwargs: Any) -> Any:
+        where, revision = self._locate("models", backbone, revision)
+        try:
+            return loader.from_pretrained(where, revision=revision, **kwargs)
+        except OSError as error:
+            raise _unreachable("model", backbone, error) from error
+        except ValueError as error:
+            raise InvalidInput(f"model {backbone}: {_first_line(error)}") from error
+
+    def _locate(self, kind: str, name: str, revision: str | None) -> tuple[str, str | None]:
+        """What to load: a folder of the mirror, or the hub id at its revision. A local folder may stand for a model."""
+        if kind == "models" and Path(name).is_dir():
+            return name, None
+        if self.mirror is None:
+            return name, revision
+        folder = self.mirror / kind / name
+        if not folder.is_dir():
+            held = sorted(str(p.relative_to(self.mirror / kind)) for p in (self.mirror / kind).glob("*/*") if p.is_dir())
+            raise InvalidInput(
+                f"mirror {self.mirror} lacks {kind}/{name}; it has: {', '.join(held) or 'nothing of that kind'}"
+            )
+        return str(folder), None
+
+
+def _without_unused(model: nn.Module) -> nn.Module:
+    """Drop BERT's pooler, which our heads do not read: it would be counted and adapted for nothing."""
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None
+    return model
+
+
+def _unreachable(kind: str, name: str, error: Exception) -> InvalidInput:
+    return InvalidInput(
+        f"cannot load {kind} {name}: {_first_line(error)} (without internet, give --mirror DIR with a clone of it)"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,78 @@
+"""Tasks and suites as data. A file in ``benchmarks/suites`` that defines SUITE is a suite."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import dataclass
+
+from mtl_lora.errors import InvalidInput, unknown
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task on text: where its rows are, what is read, what is predicted, how it is scored.
+
+    dataset, config, revision: of the hub, the revision pinned. inputs: one text column or two.
+    labels: names of the classes 0, 1, ..; empty for a graded task, whose label is a number within ``scale``.
+    metrics: names in ``benchmarks.metrics``; the task's score is their mean, as GLUE averages them.
+    """
+
+    name: str
+    summary: str
+    dataset: str
+    config: str
+    revision: str
+    inputs: tuple[str, ...]
+    metrics: tuple[str, ...]
+    labels: tuple[str, ...] = ()
+    scale: tuple[float, float] = (0.0, 1.0)
+    label_column: str = "label"
+    train_split: str = "train"
+    test_split: str = "validation"
+
+    @property
+    def graded(self) -> bool:
+        """Whether the label is a number rather than a class."""
+        return not self.labels
+
+    @property
+    def outputs(self) -> int:
+        """Outputs of this task's head."""
+        return len(self.labels) or 1
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A named list of tasks that one model is trained on together; its score is the mean of the tasks' scores."""
+
+    name: str
+    summary: str
+    tasks: tuple[Task, ...]
+    notes: tuple[str, ...] = ()
+
+    def select(self, names: list[str]) -> tuple[Task, ...]:
+        """The tasks of these names in the suite's order; all of them where no name is given."""
+        known = {task.name: task for task in self.tasks}
+        for name in names:
+            if name not in known:
+                raise unknown(f"task of suite {self.name}", name, known)
+        if len(set(names)) != len(names):
+            raise InvalidInput(f"a task is named twice in {', '.join(names)}")
+        return tuple(task for task in self.tasks if not names or task.name in names)
+
+
+def all_suites() -> dict[str, Suite]:
+    """Every suite by its name."""
+    from benchmarks import suites
+
+    found = (importlib.import_module(f"{suites.__name__}.{m.name}").SUITE for m in pkgutil.iter_modules(suites.__path__))
+    return {suite.name: suite for suite in found}
+
+
+def find_suite(name: str) -> Suite:
+    """The suite of that name, or InvalidInput that lists those there are."""
+    suites = all_suites()
+    if name not in suites:
+        raise unknown("suite", name, suites)
+    return suites[name]

@@ -1,0 +1,25 @@
+"""MTL-LoRA and the core that all methods share: one adapted linear layer on one formula."""
+
+from mtl_lora.budget import Fit, fit_rank, parse_budget
+from mtl_lora.errors import InvalidInput
+from mtl_lora.layer import AdaptedLinear
+from mtl_lora.method import METHODS, Factors, Method, find_method, register
+from mtl_lora.model import AdaptedModel, target_dims, target_layers
+from mtl_lora.mtl_lora import MTLLoRA
+
+__all__ = [
+    "METHODS",
+    "AdaptedLinear",
+    "AdaptedModel",
+    "Factors",
+    "Fit",
+    "InvalidInput",
+    "MTLLoRA",
+    "Method",
+    "find_method",
+    "fit_rank",
+    "parse_budget",
+    "register",
+    "target_dims",
+    "target_layers",
+]

@@ -1,0 +1,86 @@
+"""Task ids on their way to the adapted layers: set once around a forward pass, read by every layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mtl_lora.errors import InvalidInput, unknown
+
+
+class TaskContext:
+    """Holds the task of each sample of the current forward pass.
+
+    Gradient checkpointing runs layers again inside backward, when the pass that set the ids may be over; the ids
+    of the latest pass with gradients serve then. Several forward passes before one backward therefore need their
+    backward inside the context too, if checkpointing is on.
+    """
+
+    def __init__(self, tasks: Sequence[str]) -> None:
+        if not tasks or len(set(tasks)) != len(tasks):
+            raise InvalidInput(f"task names must be given and differ from each other, not {list(tasks)}")
+        self.tasks = tuple(tasks)
+        self._current: Tensor | None = None  # one-hot (samples, T) float
+        self._latest: Tensor | None = None
+
+    @contextmanager
+    def __call__(self, tasks: Tensor | Sequence[int | str], device: torch.device | None = None) -> Iterator[None]:
+        """Run the enclosed forward pass with these tasks, one a sample: a LongTensor (samples,), or ids or names."""
+        previous, self._current = self._current, self._one_hot(tasks, device)
+        if torch.is_grad_enabled():
+            self._latest = self._current
+        try:
+            yield
+        finally:
+            self._current = previous
+
+    def _one_hot(self, tasks: Tensor | Sequence[int | str], device: torch.device | None) -> Tensor:
+        if not isinstance(tasks, Tensor):
+            tasks = torch.tensor([self._index(task) for task in tasks], dtype=torch.long)
+        if tasks.dtype != torch.long or tasks.dim() != 1:
+            raise InvalidInput(
+                f"task ids must be a LongTensor of one id a sample, not {tasks.dtype} of shape {tuple(tasks.shape)}"
+            )
+        # On an accelerator a wrong id trips the one_hot kernel's own check; looking here would wait for the device.
+        if tasks.device.type == "cpu" and bool(((tasks < 0) | (tasks >= len(self.tasks))).any()):
+            wrong = sorted({i for i in tasks.tolist() if not 0 <= i < len(self.tasks)})
+            raise InvalidInput(f"task id {', '.join(map(str, wrong))} is out of range; the tasks are {self.describe()}")
+        return F.one_hot(tasks.to(device), len(self.tasks)).float()
+
+    def _index(self, task: int | str) -> int:
+        if not isinstance(task, str):
+            return int(task)
+        if task not in self.tasks:
+            raise unknown("task", task, self.tasks)
+        return self.tasks.index(task)
+
+    def describe(self) -> str:
+        """The tasks and their ids, for messages: "0 cola, 1 sst2"."""
+        return ", ".join(f"{i} {name}" for i, name in enumerate(self.tasks))
+
+    def route(self, z: Tensor, core: Tensor) -> Tensor:
+        """Apply to each row of z (rows, ..., R_in) the core of its sample's task.
+
+        core: (T, R_out, R_in), or (T, R) of diagonals. Rows may be a multiple of the samples: each sample then
+        owns as many consecutive rows, which is how beams, answer choices and flattened tokens are laid out.
+        Picking cores by a one-hot product keeps backward deterministic, which indexing does not on CUDA.
+        """
+        one_hot = self._one_hot_now()
+        samples = one_hot.shape[0]
+        if z.shape[0] % samples:
+            raise InvalidInput(f"{samples} task ids do not fit a batch of {z.shape[0]} rows: give one id a sample")
+        picked = (one_hot.to(core.device, core.dtype) @ core.flatten(1)).to(z.dtype).unflatten(1, core.shape[1:])
+        rows = z.reshape(samples, -1, z.shape[-1])
+        routed = rows * picked[:, None] if core.dim() == 2 else torch.bmm(rows, picked.transpose(1, 2))
+        return routed.reshape(*z.shape[:-1], routed.shape[-1])
+
+    def _one_hot_now(self) -> Tensor:
+        if self._current is not None:
+            return self._current
+        if self._latest is not None and torch._C._current_graph_task_id() != -1:  # inside a backward pass
+            return self._latest
+        raise InvalidInput(f"the task of each sample is missing: pass task_ids; the tasks are {self.describe()}")

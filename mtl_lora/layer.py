@@ -1,0 +1,80 @@
+"""The one adapted linear layer; every method is a case of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mtl_lora.context import TaskContext
+from mtl_lora.method import Factors, Method, Shapes
+
+
+class AdaptedLinear(nn.Module):
+    """y = W x + s * U C_t D x (+ the base bias), rescaled row by row where the method says so.
+
+    base: the frozen layer, kept as it is. shared: the model's tensors that several layers use; the model owns
+    them, this layer only reads them. x is (samples, ..., d_in), the result (samples, ..., d_out).
+    """
+
+    def __init__(
+        self, base: nn.Linear, method: Method, context: TaskContext, shared: Mapping[str, nn.Parameter], seed: int, name: str
+    ) -> None:
+        super().__init__()
+        self.base = base
+        self.method = method
+        self.context = context
+        self._shared = dict(shared)  # a plain dict, so that the parameters are listed once, by the model
+        dims = (base.in_features, base.out_features)
+        self.adapter = new_parameters(method.shapes(*dims, len(context.tasks)), base.weight)
+        if not base.weight.is_meta:
+            with torch.no_grad():
+                weight = base.weight.to(_adapter_dtype(base.weight))
+                method.initialise(self.adapter, weight, lambda tensor: generator(seed, name, tensor))
+                _move(self.adapter, base.weight.device)
+
+    def factors(self) -> Factors:
+        """D, C and U as they stand now."""
+        return self.method.factors({**self._shared, **self.adapter})
+
+    def forward(self, x: Tensor) -> Tensor:
+        down, core, up = factors = self.factors()
+        z = F.linear(F.dropout(x, self.method.dropout, self.training), down.to(x.dtype)) * self.method.scaling
+        if core is not None:
+            z = self.context.route(z, core)
+        delta = F.linear(z, up.to(z.dtype))
+        scale = self.method.output_scale(self.adapter, self.base.weight, factors)
+        if scale is None:
+            return self.base(x) + delta
+        y = (F.linear(x, self.base.weight) + delta) * scale.to(delta.dtype)
+        return y if self.base.bias is None else y + self.base.bias.to(y.dtype)
+
+    def extra_repr(self) -> str:
+        return repr(self.method)
+
+
+def new_parameters(shapes: Shapes, like: Tensor) -> nn.ParameterDict:
+    """Trainable tensors of these shapes, not yet filled: on the CPU, or on meta where ``like`` is."""
+    device = "meta" if like.is_meta else "cpu"
+    return nn.ParameterDict(
+        {name: nn.Parameter(torch.empty(shape, dtype=_adapter_dtype(like), device=device)) for name, shape in shapes.items()}
+    )
+
+
+def generator(seed: int, *name: str) -> torch.Generator:
+    """A CPU generator for the tensor of that name, so that one more layer or method shifts no other's numbers."""
+    digest = hashlib.sha256("/".join([str(seed), *name]).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+
+
+def _adapter_dtype(base: Tensor) -> torch.dtype:
+    """Adapters of half-precision models are trained in float32, as PEFT does by default."""
+    return torch.promote_types(base.dtype, torch.float32) if base.is_floating_point() else torch.float32
+
+
+def _move(parameters: nn.ParameterDict, device: torch.device) -> None:
+    for parameter in parameters.values():
+        parameter.data = parameter.data.to(device)

@@ -1,0 +1,141 @@
+"""What a low-rank adaptation method is: its trained tensors, and the factors they make.
+
+Every method adapts a frozen linear layer W (d_out x d_in) for task t by
+
+    y = W x + s * U C_t D x,    s = alpha / rank
+
+with D (R_in x d_in) the stacked down-projections, U (d_out x R_out) the stacked up-projections
+and C_t (R_out x R_in) a small core that only the task chooses. A method is a frozen dataclass: its
+fields are its settings, and its functions say which tensors are trained and how they make D, C, U.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from mtl_lora.errors import InvalidInput, unknown
+
+Shapes = dict[str, tuple[int, ...]]
+Params = Mapping[str, Tensor]
+Rng = Callable[[str], torch.Generator]
+
+
+class Factors(NamedTuple):
+    """The product ``up @ core[t] @ down`` that a method adds to W for task t.
+
+    down: (R_in, d_in).
+    core: (T, R_out, R_in); or (T, R) where every C_t is a diagonal; or None for the identity.
+    up: (d_out, R_out).
+    """
+
+    down: Tensor
+    core: Tensor | None
+    up: Tensor
+
+
+@dataclass(frozen=True)
+class Method(ABC):
+    """Settings that all methods share; a subclass adds its own as further fields.
+
+    rank: columns of one down-projection, r. alpha: the update is scaled by alpha / rank.
+    dropout: probability of zeroing an input of the low-rank branch in training.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+
+    rank: int = 8
+    alpha: float = 16.0
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(field.default, int) and (not isinstance(value, int) or value < 1):
+                raise InvalidInput(f"{self.name}: {field.name} must be a whole number of at least 1, not {value!r}")
+        step = self.rank_step(vars(self))
+        if self.rank % step:
+            raise InvalidInput(f"{self.name}: rank must be a multiple of {step}, not {self.rank}")
+        if not 0 <= self.dropout < 1:
+            raise InvalidInput(f"{self.name}: dropout must be in [0, 1), not {self.dropout}")
+
+    @property
+    def scaling(self) -> float:
+        """s = alpha / rank."""
+        return self.alpha / self.rank
+
+    @classmethod
+    def rank_step(cls, settings: Mapping[str, Any]) -> int:
+        """The ranks of this method, with these other settings, are the multiples of this number."""
+        return 1
+
+    @abstractmethod
+    def shapes(self, d_in: int, d_out: int, num_tasks: int) -> Shapes:
+        """The tensors trained in one adapted layer, by name."""
+
+    def shared_shapes(self, num_tasks: int) -> Shapes:
+        """The tensors trained once for the whole model, by name; none for most methods."""
+        return {}
+
+    @abstractmethod
+    def initialise(self, params: Params, base_weight: Tensor, rng: Rng) -> None:
+        """Fill the layer's ``params`` in place so that the adapted layer equals the base layer.
+
+        base_weight: W (d_out, d_in) in the dtype of ``params``. ``rng(name)`` is the random generator
+        of the tensor of that name.
+        """
+
+    def initialise_shared(self, params: Params, rng: Rng) -> None:  # noqa: B027 (most methods share nothing)
+        """Fill the model's shared ``params`` in place."""
+
+    @abstractmethod
+    def factors(self, params: Params) -> Factors:
+        """D, C and U from a layer's ``params`` (the model's shared ones included)."""
+
+    def output_scale(self, params: Params, base_weight: Tensor, factors: Factors) -> Tensor | None:
+        """A factor (d_out,) for each output row of W x + s U C D x, or None for no rescaling."""
+        return None
+
+    def count(self, dims: Sequence[tuple[int, int]], num_tasks: int) -> int:
+        """Trained parameters when layers of these (d_in, d_out) are adapted for ``num_tasks`` tasks."""
+        per_layer = [self.shapes(d_in, d_out, num_tasks) for d_in, d_out in dims]
+        return sum(math.prod(shape) for shapes in [*per_layer, self.shared_shapes(num_tasks)] for shape in shapes.values())
+
+
+def kaiming_uniform_(tensor: Tensor, rng: torch.Generator, fan_in: int | None = None) -> None:
+    """Kaiming uniform with a = sqrt(5), the start of ``nn.Linear``: U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
+
+    fan_in is the last dimension unless given.
+    """
+    bound = 1 / math.sqrt(fan_in or tensor.shape[-1])
+    tensor.uniform_(-bound, bound, generator=rng)
+
+
+def stable_softmax(logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """softmax(logits / temperature) over the last dimension, computed in float32 or better: in float16,
+    dividing by a small temperature overflows."""
+    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return torch.softmax(wide / temperature, dim=-1).to(logits.dtype)
+
+
+METHODS: dict[str, type[Method]] = {}
+
+
+def register(method: type[Method]) -> type[Method]:
+    """Class decorator: make a method available by its name."""
+    METHODS[method.name] = method
+    return method
+
+
+def find_method(name: str) -> type[Method]:
+    """The registered method of that name, or InvalidInput that lists the names there are."""
+    if name not in METHODS:
+        raise unknown("method", name, sorted(METHODS))
+    return METHODS[name]

@@ -1,0 +1,106 @@
+"""Small models, and the methods that every behaviour is tested for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM
+
+from baselines.dora import DoRA
+from baselines.lora import LoRA
+from baselines.moelora import MoELoRA
+from baselines.multilora import MultiLoRA
+from mtl_lora import AdaptedModel, Method, MTLLoRA
+
+torch.set_num_threads(1)  # the models are tiny: threads cost more than they save
+os.environ["OMP_NUM_THREADS"] = "1"  # of processes that tests start
+
+TASKS = ["a", "b", "c"]
+ALL_METHODS = [
+    LoRA(rank=4, alpha=8),
+    DoRA(rank=4, alpha=8),
+    MultiLoRA(rank=4, alpha=8),
+    MoELoRA(rank=4, alpha=8, experts=4, embedding=6),
+    MoELoRA(rank=4, alpha=8, experts=4, embedding=6, gate="shared"),
+    MTLLoRA(rank=4, alpha=8),
+]
+
+
+def method_id(method: Method) -> str:
+    return f"{method.name}-shared" if getattr(method, "gate", "layer") == "shared" else method.name
+
+
+@pytest.fixture(params=ALL_METHODS, ids=method_id)
+def method(request: pytest.FixtureRequest) -> Method:
+    """Every method, one after another."""
+    return request.param
+
+
+def tiny_llama(seed: int = 0) -> LlamaForCausalLM:
+    """A causal model without biases in its linear layers."""
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=50,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+    )
+    return LlamaForCausalLM(config).eval()
+
+
+def tiny_bert(seed: int = 0) -> BertModel:
+    """An encoder with biases, random ones, in its linear layers."""
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=50,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        hidden_dropout_prob=0.0,
+    )
+    model = BertModel(config, add_pooling_layer=False).eval()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Linear):
+            torch.nn.init.normal_(module.bias, std=0.1)
+    return model
+
+
+LLAMA_TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj"]
+
+
+def adapted_llama(method: Method, tasks: list[str] = TASKS, seed: int = 0, randomise: bool = True) -> AdaptedModel:
+    """The tiny LLaMA, adapted; with random adapters unless it shall stand at its start."""
+    model = AdaptedModel(tiny_llama(), method, tasks, LLAMA_TARGETS, seed=seed)
+    return randomise_adapters(model) if randomise else model
+
+
+def randomise_adapters(model: AdaptedModel) -> AdaptedModel:
+    """Move every adapter tensor away from its start, so that tasks and terms differ visibly."""
+    torch.manual_seed(7)
+    with torch.no_grad():
+        for parameter in model.adapter_parameters().values():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return model
+
+
+def tokens(samples: int = 6, length: int = 5, seed: int = 1) -> torch.Tensor:
+    """Random token ids (samples, length)."""
+    return torch.randint(3, 50, (samples, length), generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(scope="session")
+def mirror() -> Path:
+    """The folder of real data and weights. Tests that need it skip without it, unless MTL_LORA_REQUIRE_MIRROR is set."""
+    path = Path(os.environ.get("MTL_LORA_MIRROR", Path(__file__).parents[2] / "shared" / "mirror"))
+    if not path.is_dir():
+        reason = "no mirror of real data and weights (set MTL_LORA_MIRROR)"
+        if os.environ.get("MTL_LORA_REQUIRE_MIRROR"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return path

@@ -1,0 +1,105 @@
+"""Bad input to the core: one clear line that says what was wrong and what is allowed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from conftest import LLAMA_TARGETS, TASKS, adapted_llama, tiny_llama, tokens
+from transformers import GPT2Config, GPT2Model
+
+from baselines.lora import LoRA
+from baselines.moelora import MoELoRA
+from mtl_lora import AdaptedModel, InvalidInput, MTLLoRA, find_method, parse_budget
+
+
+def refused(pattern: str):
+    return pytest.raises(InvalidInput, match=pattern)
+
+
+def test_missing_task_ids() -> None:
+    with refused("the task of each sample is missing: pass task_ids; the tasks are 0 a, 1 b, 2 c"):
+        adapted_llama(MTLLoRA(rank=4))(tokens())
+
+
+def test_missing_task_ids_after_a_pass_that_had_them() -> None:
+    model = adapted_llama(MTLLoRA(rank=4))
+    model(tokens(), task_ids=["a"] * 6)
+    with refused("the task of each sample is missing"):
+        model(tokens())
+
+
+@pytest.mark.parametrize("method", [MTLLoRA(rank=4), LoRA(rank=4)], ids=lambda m: m.name)
+@pytest.mark.parametrize("wrong", [3, -1])
+def test_a_task_id_out_of_range(method, wrong: int) -> None:
+    with refused(f"task id {wrong} is out of range; the tasks are 0 a, 1 b, 2 c"):
+        adapted_llama(method)(tokens(), task_ids=torch.tensor([0, 1, 2, 0, 1, wrong]))
+
+
+def test_an_unknown_task_name() -> None:
+    with refused("unknown task 'd'; known: a, b, c"):
+        adapted_llama(MTLLoRA(rank=4))(tokens(), task_ids=["a", "b", "c", "a", "b", "d"])
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_a_wrong_number_of_task_ids(count: int) -> None:
+    with refused(f"{count} task ids do not fit a batch of 6: give one id a sample"):
+        adapted_llama(MTLLoRA(rank=4))(tokens(), task_ids=torch.zeros(count, dtype=torch.long))
+
+
+def test_task_ids_that_are_no_long_tensor() -> None:
+    with refused("task ids must be a LongTensor of one id a sample, not torch.float32"):
+        adapted_llama(MTLLoRA(rank=4))(tokens(), task_ids=torch.zeros(6))
+
+
+def test_an_unknown_target_module() -> None:
+    with refused("target module 'query' is not in LlamaForCausalLM; its linear layers: .*q_proj.* \\(or all-linear\\)"):
+        AdaptedModel(tiny_llama(), LoRA(rank=4), TASKS, ["query"])
+
+
+def test_a_target_that_is_no_linear_layer() -> None:
+    with refused("target module 'mlp': model.layers.0.mlp is a LlamaMLP, and only torch.nn.Linear can be adapted"):
+        AdaptedModel(tiny_llama(), LoRA(rank=4), TASKS, ["mlp"])
+
+
+def test_fused_query_key_value_layers_are_refused() -> None:
+    gpt2 = GPT2Model(GPT2Config(vocab_size=50, n_embd=32, n_layer=1, n_head=2))
+    with refused("target module 'c_attn': h.0.attn.c_attn is a Conv1D, and only torch.nn.Linear can be adapted"):
+        AdaptedModel(gpt2, LoRA(rank=4), TASKS, ["c_attn"])
+    with refused("GPT2Model has no torch.nn.Linear layer to adapt"):
+        AdaptedModel(gpt2, LoRA(rank=4), TASKS, ["all-linear"])
+
+
+def test_adapting_twice() -> None:
+    model = adapted_llama(LoRA(rank=4))
+    with refused("the model is adapted already: load the base model again"):
+        AdaptedModel(model.base, LoRA(rank=4), TASKS, LLAMA_TARGETS)
+
+
+def test_tasks_that_repeat_or_lack() -> None:
+    for tasks in ([], ["a", "a"]):
+        with refused("task names must be given and differ"):
+            AdaptedModel(tiny_llama(), LoRA(rank=4), tasks, LLAMA_TARGETS)
+
+
+def test_settings_out_of_range() -> None:
+    with refused("lora: rank must be a whole number of at least 1, not 0"):
+        LoRA(rank=0)
+    with refused("moelora: rank must be a multiple of 8, not 12"):
+        MoELoRA(rank=12)
+    with refused("unknown moelora gate 'token'; known: layer, shared"):
+        MoELoRA(gate="token")
+    with refused("mtl-lora: temperature must be above 0, not 0"):
+        MTLLoRA(temperature=0)
+    with refused(r"lora: dropout must be in \[0, 1\), not 1"):
+        LoRA(dropout=1)
+
+
+def test_an_unknown_method() -> None:
+    with refused("unknown method 'qlora'; known: dora, lora, moelora, mtl-lora, multilora"):
+        find_method("qlora")
+
+
+@pytest.mark.parametrize("text", ["", "many", "-3", "0", "1e999", "nan", "%"])
+def test_a_budget_that_is_no_number(text: str) -> None:
+    with refused("is neither a number of parameters .* nor a percentage"):
+        parse_budget(text, 1_000_000)

@@ -1,0 +1,169 @@
+"""What must hold for every method."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from conftest import LLAMA_TARGETS, TASKS, adapted_llama, method_id, randomise_adapters, tiny_bert, tiny_llama, tokens
+from torch import nn
+
+from mtl_lora import AdaptedModel, Method
+
+IDS = torch.tensor([0, 1, 2, 0, 1, 2])
+
+
+def test_at_its_start_the_adapted_model_equals_the_base(method: Method) -> None:
+    model = adapted_llama(method, randomise=False)
+    torch.testing.assert_close(model(tokens(), task_ids=IDS).logits, tiny_llama()(tokens()).logits, rtol=1e-5, atol=1e-6)
+
+
+def dense_update(method: Method, layer: nn.Module, model: AdaptedModel, task: int) -> torch.Tensor:
+    """s * U C_t D written out term by term from each paper's own formula, in float64."""
+    p = {name: tensor.detach().double() for name, tensor in {**model.shared, **layer.adapter}.items()}
+    r, a, b = method.rank, p["A"], p["B"]
+    if method.name in ("lora", "dora"):
+        update = b @ a
+    elif method.name == "multilora":
+        parts = range(method.modules)
+        update = sum(torch.diag(p["scale"][:, i]) @ b[:, i * r : i * r + r] @ a[i * r : i * r + r] for i in parts)
+    elif method.name == "moelora":
+        gate = torch.softmax(p["gate"] @ p["task"][task], dim=0)
+        size = r // method.experts
+        parts = [slice(i * size, i * size + size) for i in range(method.experts)]
+        update = sum(g * b[:, part] @ a[part] for g, part in zip(gate, parts, strict=True))
+    else:
+        mix = torch.softmax(p["w"][task] / method.temperature, dim=0)
+        update = sum(mix[i] * b[:, i * r : i * r + r] for i in range(method.up_projections)) @ p["Lambda"][task] @ a
+    return method.alpha / r * update
+
+
+def test_each_layer_computes_its_papers_formula(method: Method) -> None:
+    model = randomise_adapters(AdaptedModel(tiny_bert().double(), method, TASKS, ["query", "dense"]))
+    x = torch.randn(6, 5, 32, dtype=torch.float64)
+    _, layer = next(iter(model.layers()))
+    with model.use_tasks(IDS):
+        got = layer(x)
+    for sample, task in enumerate(IDS.tolist()):
+        weight = layer.base.weight + dense_update(method, layer, model, task)
+        if method.name == "dora":
+            weight = weight * (layer.adapter["m"] / weight.norm(dim=1))[:, None]
+        torch.testing.assert_close(got[sample], x[sample] @ weight.T + layer.base.bias)
+
+
+def test_a_mixed_batch_equals_its_tasks_one_by_one(method: Method) -> None:
+    model = adapted_llama(method)
+    mixed = model(tokens(), task_ids=IDS).logits
+    for task in range(3):
+        own = model(tokens()[IDS == task], task_ids=IDS[IDS == task]).logits
+        torch.testing.assert_close(mixed[IDS == task], own, rtol=1e-4, atol=1e-5)
+
+
+def test_a_permuted_batch_gives_the_permuted_output(method: Method) -> None:
+    model = adapted_llama(method)
+    order = torch.tensor([3, 0, 5, 1, 4, 2])
+    permuted = model(tokens()[order], task_ids=IDS[order]).logits
+    torch.testing.assert_close(permuted, model(tokens(), task_ids=IDS).logits[order], rtol=1e-4, atol=1e-5)
+
+
+def test_tasks_differ_exactly_where_the_method_knows_tasks(method: Method) -> None:
+    model = adapted_llama(method)
+    same = tokens(1).repeat(3, 1)
+    outputs = model(same, task_ids=["a", "b", "c"]).logits
+    differs = not torch.allclose(outputs[0], outputs[1], atol=1e-3)
+    assert differs == (method.name in ("moelora", "mtl-lora"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_outputs_and_gradients_are_finite_in_every_precision(method: Method, dtype: torch.dtype) -> None:
+    model = AdaptedModel(tiny_llama().to(dtype), method, TASKS, LLAMA_TARGETS)
+    for all_in_half in (False, True):  # adapters in float32 as they are made, then as the caller may cast them
+        model = model.to(dtype) if all_in_half else model
+        logits = model(tokens(), task_ids=IDS).logits
+        assert logits.dtype == dtype and logits.isfinite().all()
+        logits.float().square().mean().backward()
+        assert all(p.grad.isfinite().all() for p in model.adapter_parameters().values())
+        model.zero_grad()
+
+
+def test_adapters_of_a_half_precision_model_are_trained_in_float32(method: Method) -> None:
+    model = AdaptedModel(tiny_llama().bfloat16(), method, TASKS, LLAMA_TARGETS)
+    assert {p.dtype for p in model.adapter_parameters().values()} == {torch.float32}
+
+
+@pytest.mark.parametrize("make", [tiny_bert, tiny_llama])
+def test_training_leaves_base_weights_and_biases_untouched(method: Method, make) -> None:
+    base = make()
+    before = {name: tensor.clone() for name, tensor in base.state_dict().items()}
+    model = AdaptedModel(copy.deepcopy(base), method, TASKS, ["all-linear"])
+    optimizer = torch.optim.AdamW(model.adapter_parameters().values(), lr=0.1)
+    for _ in range(2):
+        model(tokens(), task_ids=IDS)[0].square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    after = {name.replace("base.", ""): t for name, t in model.base.state_dict().items() if ".adapter." not in name}
+    assert after.keys() == before.keys()  # no bias appears where there was none
+    assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+CLOSED_FORM = {  # parameters of one layer for T tasks, from facts about the papers' code; d_in i, d_out o, rank r
+    "lora": lambda r, i, o, t: r * (i + o),
+    "dora": lambda r, i, o, t: r * (i + o) + o,
+    "multilora": lambda r, i, o, t: 3 * (r * (i + o) + o),
+    "moelora": lambda r, i, o, t: r * (i + o) + (t + 1) * 6 + 6 * 4,
+    "moelora-shared": lambda r, i, o, t: r * (i + o),
+    "mtl-lora": lambda r, i, o, t: r * i + 3 * r * o + t * r * r + t * 3,
+}
+
+
+def test_counted_equals_formula_equals_the_optimisers_list(method: Method) -> None:
+    model = adapted_llama(method)
+    dims = [(32, 32), (32, 16), (32, 16), (32, 32)] * 2
+    formula = sum(CLOSED_FORM[method_id(method)](4, i, o, len(TASKS)) for i, o in dims)
+    formula += ((len(TASKS) + 1) * 6 + 6 * 4) * (method_id(method) == "moelora-shared")
+    optimizer = torch.optim.AdamW(p for p in model.parameters() if p.requires_grad)
+    assert model.count() == method.count(dims, len(TASKS)) == formula
+    assert sum(p.numel() for group in optimizer.param_groups for p in group["params"]) == formula
+
+
+def test_every_adapter_tensor_is_trained(method: Method) -> None:
+    model = adapted_llama(method)
+    model(tokens(), task_ids=IDS).logits.square().mean().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.adapter_parameters().values())
+
+
+def test_one_step_of_six_samples_equals_six_accumulated_steps_of_one(method: Method) -> None:
+    whole, split = adapted_llama(method), adapted_llama(method)
+    whole(tokens(), task_ids=IDS).logits.square().mean().backward()
+    for sample, task in zip(tokens(), IDS, strict=True):
+        (split(sample[None], task_ids=task[None]).logits.square().mean() / 6).backward()
+    for (name, p), q in zip(whole.adapter_parameters().items(), split.adapter_parameters().values(), strict=True):
+        torch.testing.assert_close(p.grad, q.grad, rtol=1e-3, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_gradient_checkpointing_gives_the_same_gradients(method: Method, reentrant: bool) -> None:
+    plain, checkpointed = adapted_llama(method).train(), adapted_llama(method).train()
+    checkpointed.activation_checkpointing_enable({"use_reentrant": reentrant})
+    checkpointed.enable_input_require_grads()
+    for model in (plain, checkpointed):
+        model(tokens(), task_ids=IDS).logits.square().mean().backward()
+    for (name, p), q in zip(plain.adapter_parameters().items(), checkpointed.adapter_parameters().values(), strict=True):
+        torch.testing.assert_close(p.grad, q.grad, msg=name)
+
+
+def test_the_start_depends_on_the_seed_alone(method: Method) -> None:
+    torch.manual_seed(1)
+    one = adapted_llama(method, randomise=False).adapter_parameters()
+    torch.manual_seed(2)
+    same = adapted_llama(method, randomise=False).adapter_parameters()
+    other = adapted_llama(method, seed=1, randomise=False).adapter_parameters()
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_model_on_the_meta_device_can_be_adapted_and_counted(method: Method) -> None:
+    with torch.device("meta"):
+        base = tiny_llama()
+    assert AdaptedModel(base, method, TASKS, LLAMA_TARGETS).count() == adapted_llama(method).count()

@@ -1,0 +1,261 @@
+"""The whole path from the command line to records, on a mirror made on the spot."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from tiny_mirror import CAUSAL, ENCODER, NO_DROPOUT, TEST_ROWS, make_mirror
+
+from benchmarks import cli
+from benchmarks.metrics import task_score
+from benchmarks.records import RunStore
+from benchmarks.suite import find_suite
+
+FAST = ["--budget", "16500", "--epochs", "1", "--batch-size", "16", "--learning-rate", "0.01", "--precision", "float32"]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_mirror(tmp_path_factory.mktemp("mirror"))
+
+
+def mtl_lora(*arguments: str | Path) -> int:
+    """Run the command line in this process; its exit status."""
+    before, sys.argv = sys.argv, ["mtl-lora", *map(str, arguments)]
+    try:
+        cli.main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    finally:
+        sys.argv = before
+    return 0
+
+
+def run_arguments(tiny: Path, results: Path, *more: str) -> list[str]:
+    model = ["--mirror", str(tiny), "--backbone", ENCODER, "--targets", "query,value,dense"]
+    return ["run", "nlu", *model, *FAST, "--results", str(results), *more]
+
+
+@pytest.fixture(scope="module")
+def finished(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> RunStore:
+    """All methods, two seeds, finished."""
+    results = tmp_path_factory.mktemp("results")
+    assert mtl_lora(*run_arguments(tiny, results, "--seeds", "0,1")) == 0
+    return RunStore(results)
+
+
+def predictions(store: RunStore, run_id: str) -> pd.DataFrame:
+    return pd.read_parquet(store.record_path(run_id).with_suffix(".predictions.parquet"))
+
+
+def test_every_method_and_seed_leaves_a_whole_record(finished: RunStore) -> None:
+    records = finished.all()
+    runs = {(r["config"]["method"]["label"], r["config"]["seed"]) for r in records}
+    assert runs == {(m, s) for m in ("lora", "dora", "multilora", "moelora", "mtl-lora") for s in (0, 1)}
+    for record in records:
+        parameters, scores = record["parameters"], record["scores"]
+        assert abs(parameters["adapter"] - 16_500) <= 1_650
+        assert parameters["heads"] == 16 * 33  # seven heads of two or three outputs and one grade, 32 wide with a bias
+        sizes = [_product(shape) for shape in parameters["tensors"].values()]
+        assert sum(sizes) == parameters["trained"] == parameters["adapter"] + parameters["heads"]
+        assert list(record["config"]["tasks"]) == [task.name for task in find_suite("nlu").tasks]
+        assert record["score"] == pytest.approx(sum(s["score"] for s in scores.values()) / 8)
+        assert record["environment"]["packages"]["torch"] and record["training"]["peak_memory_bytes"] > 0
+    assert not list((finished.folder / "checkpoints").glob("*"))
+
+
+def _product(shape: list[int]) -> int:
+    product = 1
+    for size in shape:
+        product *= size
+    return product
+
+
+def test_scores_follow_from_the_stored_predictions(finished: RunStore) -> None:
+    record = finished.all()[0]
+    table = predictions(finished, record["id"])
+    for task in find_suite("nlu").tasks:
+        own = table[table["task"] == task.name]
+        assert sorted(own["row"]) == list(range(TEST_ROWS))
+        score = task_score(task, own["label"].to_numpy(), own["prediction"].to_numpy())
+        assert score == pytest.approx(record["scores"][task.name]["score"])
+
+
+def test_what_can_be_learnt_is_learnt(tiny: Path, tmp_path: Path) -> None:
+    more = ["--methods", "lora,mtl-lora", "--epochs", "10", "--tasks", "sst2,mrpc,stsb"]
+    assert mtl_lora(*run_arguments(tiny, tmp_path, *more)) == 0
+    for record in RunStore(tmp_path).all():
+        assert record["scores"]["sst2"]["score"] > 0.9 > record["scores"]["sst2"]["majority"], record["config"]["method"]
+        assert record["scores"]["stsb"]["score"] > 0.8
+
+
+def test_finished_runs_are_not_run_again(finished: RunStore, tiny: Path, capsys: pytest.CaptureFixture) -> None:
+    before = {path: path.read_bytes() for path in (finished.folder / "runs").iterdir()}
+    assert mtl_lora(*run_arguments(tiny, finished.folder, "--seeds", "0,1")) == 0
+    assert "10 runs, 10 finished already" in capsys.readouterr().out
+    assert before == {path: path.read_bytes() for path in (finished.folder / "runs").iterdir()}
+
+
+def test_the_same_command_gives_the_same_numbers(finished: RunStore, tiny: Path, tmp_path: Path) -> None:
+    assert mtl_lora(*run_arguments(tiny, tmp_path, "--methods", "mtl-lora,moelora")) == 0
+    for record in RunStore(tmp_path).all():
+        before = finished.find(record["id"])
+        assert record["scores"] == before["scores"] and record["training"]["loss"] == before["training"]["loss"]
+        pd.testing.assert_frame_equal(predictions(RunStore(tmp_path), record["id"]), predictions(finished, record["id"]))
+
+
+@pytest.mark.parametrize("execution", [["--accumulation", "4"], ["--gradient-checkpointing"]], ids=lambda e: e[0])
+def test_how_a_run_is_executed_does_not_change_it(execution: list[str], tiny: Path, tmp_path: Path) -> None:
+    common = ["--methods", "mtl-lora", "--backbone", NO_DROPOUT]
+    assert mtl_lora(*run_arguments(tiny, tmp_path / "plain", *common)) == 0
+    assert mtl_lora(*run_arguments(tiny, tmp_path / "other", *common, *execution)) == 0
+    (plain,), (other,) = RunStore(tmp_path / "plain").all(), RunStore(tmp_path / "other").all()
+    assert plain["id"] == other["id"]
+    assert other["training"]["loss"] == pytest.approx(plain["training"]["loss"], rel=1e-3)
+
+
+def test_a_killed_run_goes_on_and_ends_equal(tiny: Path, tmp_path: Path) -> None:
+    """SIGKILL in the middle of training, then the same command again, against one that was left alone."""
+    arguments = run_arguments(tiny, tmp_path / "killed", "--methods", "mtl-lora", "--epochs", "6")
+    process = subprocess.Popen([sys.executable, "-m", "benchmarks.cli", *arguments], stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "killed").glob("checkpoints/*/checkpoint-*/complete")):
+        assert process.poll() is None and time.monotonic() < deadline, process.stdout.read()
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not list((tmp_path / "killed").glob("runs/*.json"))
+    assert mtl_lora(*arguments) == 0
+    assert mtl_lora(*run_arguments(tiny, tmp_path / "whole", "--methods", "mtl-lora", "--epochs", "6")) == 0
+    (resumed,), (whole,) = RunStore(tmp_path / "killed").all(), RunStore(tmp_path / "whole").all()
+    assert resumed["training"]["resumed_from_step"] > 0 == whole["training"]["resumed_from_step"]
+    assert resumed["id"] == whole["id"] and resumed["scores"] == whole["scores"]
+    pd.testing.assert_frame_equal(
+        predictions(RunStore(tmp_path / "killed"), resumed["id"]), predictions(RunStore(tmp_path / "whole"), whole["id"])
+    )
+
+
+def test_the_paper_preset_runs_on_a_causal_model(tiny: Path, tmp_path: Path) -> None:
+    model = ["--preset", "paper", "--backbone", CAUSAL, "--budget", "16900", "--mirror", tiny]
+    assert mtl_lora("run", "nlu", *model, *FAST[2:], "--results", tmp_path) == 0
+    records = RunStore(tmp_path).all()
+    assert len(records) == 5
+    for record in records:
+        assert record["config"]["backbone"]["pooling"] == "last"
+        assert record["config"]["backbone"]["targets"] == ["q_proj", "k_proj", "v_proj", "o_proj"]
+
+
+def test_plan_says_what_run_would_do(finished: RunStore, tiny: Path, capsys: pytest.CaptureFixture) -> None:
+    arguments = run_arguments(tiny, finished.folder, "--seeds", "0,1,2")[1:]
+    assert mtl_lora("plan", *arguments) == 0
+    shown = capsys.readouterr().out
+    by_method = {r["config"]["method"]["label"]: r for r in finished.all()}
+    for label, record in by_method.items():
+        (line,) = [line for line in shown.splitlines() if line.startswith(f"{label} ")]
+        assert f"{record['parameters']['adapter']:,}" in line and line.endswith("2/3")
+        assert f" {record['training']['steps']} " in line
+    assert "5 of 15 runs to do, about" in shown and "finished runs here" in shown
+
+
+def test_list_names_everything(capsys: pytest.CaptureFixture) -> None:
+    assert mtl_lora("list") == 0
+    shown = capsys.readouterr().out
+    for name in ("nlu", "cola", "stsb", "lora", "dora", "multilora", "moelora", "mtl-lora", "small", "paper"):
+        assert f"  {name} " in shown
+
+
+def test_report_renders_what_the_records_say(finished: RunStore, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert mtl_lora("report", "--results", finished.folder, "--out", tmp_path) == 0
+    shown = capsys.readouterr().out
+    table = pd.read_csv(tmp_path / "comparison.csv")
+    own = [r for r in finished.all() if r["config"]["method"]["label"] == "mtl-lora"]
+    scores = pd.Series([100 * r["scores"]["sst2"]["score"] for r in own])
+    (row,) = table[(table["method"] == "mtl-lora") & (table["task"] == "sst2")].to_dict("records")
+    assert row["mean"] == pytest.approx(scores.mean(), abs=1e-3)
+    assert row["spread_over_seeds"] == pytest.approx(scores.std(), abs=1e-3)
+    cell = f"{scores.mean():.1f} ± {scores.std():.1f}"
+    for text in (shown, (tmp_path / "comparison.md").read_text(), (tmp_path / "comparison.tex").read_text()):
+        assert cell in text and f"{own[0]['parameters']['adapter']:,}" in text and "protocol matched" in text
+    (plot,) = tmp_path.glob("*.png")
+    assert plot.stat().st_size > 10_000
+
+
+BAD = {
+    "suite": (["run", "glue"], "unknown suite 'glue'; known: nlu"),
+    "task": (["--tasks", "wnli"], "unknown task of suite nlu 'wnli'; known: cola, sst2"),
+    "method": (["--methods", "lora,qlora"], "unknown method 'qlora'; known: dora, lora"),
+    "setting": (["--methods", "mtl-lora:n=2"], "unknown setting of mtl-lora 'n'; known: dropout, up_projections"),
+    "setting value": (["--methods", "mtl-lora:temperature=hot"], "temperature must be of the kind of 0.1, not 'hot'"),
+    "preset": (["--preset", "huge"], "unknown preset 'huge'; known: small, paper"),
+    "target": (["--targets", "q_proj"], "target module 'q_proj' is not in BertModel; its linear layers: dense"),
+    "budget": (["--budget", "1000"], "no rank of lora meets a budget of 1,000 parameters within 10%; closest: 704 (rank 1)"),
+    "budget text": (["--budget", "much"], "budget 'much' is neither a number of parameters"),
+    "seeds": (["--seeds", "0,x"], "seeds must be different whole numbers from 0"),
+    "split": (["--split", "train"], "unknown split 'train'; known: test, dev"),
+    "precision": (["--precision", "int4"], "unknown precision 'int4'; known: float32, bfloat16"),
+    "sampling": (["--sampling", "even"], "unknown sampling 'even'; known: proportional, temperature"),
+    "rows": (["--max-train", "0"], "--max-train must be at least 1, not 0"),
+    "batch": (["--accumulation", "5"], "a batch of 16 cannot be split over 1 devices x 5 micro-batches"),
+    "mirror": (["--mirror", "nowhere"], "mirror nowhere is not a folder"),
+    "model": (["--backbone", "bert/huge"], "lacks models/bert/huge; it has: tiny/causal, tiny/encoder, tiny/no-dropout"),
+    "diverged": (["--learning-rate", "1e30", "--methods", "lora"], "the loss became nan; try a lower --learning-rate"),
+}
+
+
+@pytest.mark.parametrize("case", BAD, ids=str)
+def test_bad_input_is_one_line_and_status_2(case: str, tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    wrong, message = BAD[case]
+    base = run_arguments(tiny, tmp_path)
+    arguments = wrong if wrong[0] == "run" else [*base, *wrong]
+    assert mtl_lora(*arguments) == 2
+    shown = capfd.readouterr().err.strip().splitlines()
+    assert len(shown) == 1 and message in shown[0], shown
+    assert not list(tmp_path.glob("runs/*"))
+
+
+def test_a_mirror_without_the_data_set(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "datasets" / "other" / "data").mkdir(parents=True)
+    (tmp_path / "models").symlink_to(tiny / "models")
+    assert mtl_lora(*run_arguments(tmp_path, tmp_path)) == 2
+    assert "lacks datasets/nyu-mll/glue; it has: other/data" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "report"])
+def test_a_record_cut_in_half_stops_everything_and_loses_nothing(
+    command: str, finished: RunStore, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    source = finished.record_path(finished.all()[0]["id"])
+    broken = tmp_path / "runs" / source.name
+    broken.parent.mkdir()
+    broken.write_text(source.read_text()[: source.stat().st_size // 2])
+    arguments = ["--results", str(tmp_path)] if command == "report" else run_arguments(tiny, tmp_path, "--seeds", "0,1")[1:]
+    assert mtl_lora(command, *arguments) == 2
+    assert f"{broken} is not a whole run record" in capsys.readouterr().err
+    assert [path.name for path in broken.parent.iterdir()] == [source.name]
+
+
+def test_no_network_and_no_mirror(tmp_path: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "MTL_LORA_MIRROR"}
+    environment |= {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    outcome = subprocess.run(
+        [sys.executable, "-m", "benchmarks.cli", "run", "nlu", "--results", str(tmp_path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert outcome.returncode == 2
+    (line,) = outcome.stderr.strip().splitlines()
+    assert "cannot load" in line and "without internet, give --mirror DIR" in line
+
+
+def test_records_are_plain_json(finished: RunStore) -> None:
+    path = finished.record_path(finished.all()[0]["id"])
+    assert json.loads(path.read_text())["id"] == path.stem
