@@ -69,7 +69,7 @@ def encode(data: Sequence[TaskData], tokenizer: PreTrainedTokenizerBase, max_len
 
 def lengths(rows: Dataset) -> np.ndarray:
     """Tokens of each row."""
-    return rows.data.column("length").to_numpy()
+    return np.array(rows["length"])
 
 
 def steps(sizes: Sequence[int], recipe: Recipe) -> int:

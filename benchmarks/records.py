@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from safetensors.torch import save_file
+from torch import Tensor
 
 from mtl_lora.errors import InvalidInput
 
@@ -54,7 +56,8 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class RunStore:
-    """The folder of results: ``runs/<id>.json`` with ``<id>.predictions.parquet``, ``checkpoints/<id>`` while running."""
+    """The folder of results: ``runs/<id>.json`` with ``<id>.predictions.parquet`` and the trained tensors in
+    ``<id>.safetensors``; ``checkpoints/<id>`` while running."""
 
     folder: Path
 
@@ -73,12 +76,15 @@ class RunStore:
         """Every record, in the order of ids."""
         return [read_record(path) for path in sorted((self.folder / "runs").glob("*.json"))]
 
-    def write(self, record: dict[str, Any], predictions: pd.DataFrame) -> Path:
-        """Write a finished run. predictions: columns task, row, label, prediction. The record comes last: it is the mark
-        that the run is finished."""
+    def write(self, record: dict[str, Any], predictions: pd.DataFrame, trained: dict[str, Tensor]) -> Path:
+        """Write a finished run. predictions: columns task, row, label, prediction. trained: adapters and heads by name.
+
+        The record comes last: it is the mark that the run is finished.
+        """
         path = self.record_path(record["id"])
         path.parent.mkdir(parents=True, exist_ok=True)
         _replace(path.with_suffix(".predictions.parquet"), lambda temporary: predictions.to_parquet(temporary, index=False))
+        _replace(path.with_suffix(".safetensors"), lambda temporary: save_file(trained, temporary))
         text = json.dumps(record, indent=1, sort_keys=True) + "\n"
         _replace(path, lambda temporary: temporary.write_text(text))
         return path

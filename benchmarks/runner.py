@@ -55,13 +55,16 @@ def run_study(study: Study, store: RunStore, execution: Execution) -> list[dict[
     if waiting:
         tokenizer = study.source.tokenizer(study.backbone.id, study.backbone.revision)
         train, test = encode(study.data, tokenizer, study.backbone.max_length)
-        weights = study.source.weights_hash(study.backbone.id)
+        surroundings = environment.environment() | {
+            "source": "mirror" if study.source.mirror else "hub",
+            "weights_sha256": study.source.weights_hash(study.backbone.id),
+        }
         start = time.monotonic()
         for done, run in enumerate(waiting):
             if process.is_main_process:
                 left = f", about {duration((time.monotonic() - start) / done * (len(waiting) - done))} left" if done else ""
                 print(f"[{done + 1}/{len(waiting)}{left}] {run.title} ({run.id})", flush=True)
-            records[run.id] = _run(study, run, store, execution, tokenizer, train, test, weights)
+            records[run.id] = _run(study, run, store, execution, tokenizer, train, test, surroundings)
             if process.is_main_process:
                 print(f"  score {100 * records[run.id]['score']:.2f} -> {store.record_path(run.id)}", flush=True)
     return [records[run.id] for run in runs]
@@ -85,7 +88,7 @@ def _run(
     tokenizer: PreTrainedTokenizerBase,
     train: Dataset,
     test: Dataset,
-    weights: str | None,
+    surroundings: dict[str, Any],
 ) -> dict[str, Any]:
     set_seed(run.seed)
     model = build_model(study, run)
@@ -131,12 +134,10 @@ def _run(
             "devices": arguments.world_size,
             **dataclasses.asdict(execution),
         },
-        "environment": environment.environment()
-        | {"created": datetime.now(timezone.utc).isoformat(timespec="seconds")}
-        | {"source": "mirror" if study.source.mirror else "hub", "weights_sha256": weights},
+        "environment": surroundings | {"created": datetime.now(timezone.utc).isoformat(timespec="seconds")},
     }
     if trainer.is_world_process_zero():
-        store.write(record, predictions)
+        store.write(record, predictions, model.trained_state())
         shutil.rmtree(store.checkpoints(run.id), ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
     return record
@@ -195,8 +196,7 @@ class AdapterTrainer(Trainer):
         if self.args.should_save:
             folder = Path(output_dir or self.args.output_dir)
             folder.mkdir(parents=True, exist_ok=True)
-            state = {name: tensor.contiguous() for name, tensor in self.model.trained_state().items()}
-            save_file(state, folder / STATE_FILE)
+            save_file(self.model.trained_state(), folder / STATE_FILE)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
         state = load_file(Path(resume_from_checkpoint) / STATE_FILE)

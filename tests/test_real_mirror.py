@@ -1,0 +1,56 @@
+"""Real data and real weights, where there is a mirror of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ALL_METHODS, method_id
+from test_runner import mtl_lora
+
+from benchmarks.presets import PRESETS
+from benchmarks.records import RunStore
+from benchmarks.sources import Source
+from benchmarks.suite import find_suite
+from mtl_lora import AdaptedModel, Method
+
+GLUE_TEST_ROWS = {"cola": 1043, "sst2": 872, "mrpc": 408, "stsb": 1500, "qnli": 5463, "rte": 277}  # validation splits
+
+
+def test_the_real_glue_has_the_public_sizes_and_labels(mirror: Path) -> None:
+    for task in find_suite("nlu").tasks:
+        rows = Source(mirror).rows(task, task.test_split)
+        assert len(rows) == GLUE_TEST_ROWS.get(task.name, len(rows))
+        labels = rows[task.label_column]
+        if task.graded:
+            assert 0 <= min(labels) and max(labels) <= 5
+        else:
+            assert set(labels) == set(range(len(task.labels)))
+            assert rows.features[task.label_column].names == list(task.labels)
+
+
+@pytest.mark.parametrize("method", ALL_METHODS, ids=method_id)
+def test_minilm_adapted_at_its_start_equals_minilm(method: Method, mirror: Path) -> None:
+    backbone, source = PRESETS["small"].backbone, Source(mirror)
+    batch = source.tokenizer(backbone.id, None)(["Two men play.", "Is it raining?"], padding=True, return_tensors="pt")
+    base = source.model(backbone.id, None, torch.float32)(**batch).last_hidden_state
+    model = AdaptedModel(source.model(backbone.id, None, torch.float32), method, ["a", "b"], backbone.targets)
+    torch.testing.assert_close(model(**batch, task_ids=["a", "b"]).last_hidden_state, base, rtol=1e-4, atol=1e-5)
+
+
+def test_minilm_learns_sentiment_and_similarity_in_a_minute(mirror: Path, tmp_path: Path) -> None:
+    options = ["--methods", "mtl-lora", "--tasks", "sst2,stsb", "--max-train", "600", "--max-eval", "300", "--epochs", "2"]
+    assert mtl_lora("run", "nlu", "--mirror", mirror, "--results", tmp_path, *options) == 0
+    (record,) = RunStore(tmp_path).all()
+    assert record["parameters"]["base"] == 22_565_376
+    assert record["environment"]["weights_sha256"].startswith("53aa5117")
+    assert record["scores"]["sst2"]["score"] > 0.7 and record["scores"]["stsb"]["score"] > 0.5
+
+
+def test_the_paper_preset_trains_a_real_llama_shaped_model(mirror: Path, tmp_path: Path) -> None:
+    model = ["--preset", "paper", "--backbone", "tinystories/stories260k", "--budget", "17000"]
+    limits = ["--max-train", "32", "--max-eval", "16", "--epochs", "1", "--methods", "mtl-lora"]
+    assert mtl_lora("run", "nlu", *model, *limits, "--mirror", mirror, "--results", tmp_path) == 0
+    (record,) = RunStore(tmp_path).all()
+    assert record["config"]["precision"] == "bfloat16" and record["training"]["steps"] == 8
