@@ -85,7 +85,7 @@ PRESETS = {
             ),
             budget="3%",
             precision="bfloat16",
-            recipe=Recipe(epochs=3, batch_size=32, learning_rate=1e-3),
+            recipe=Recipe(epochs=3, batch_size=32, learning_rate=5e-4),
         ),
         Preset(
             name="paper",
