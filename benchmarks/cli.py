@@ -1,4 +1,4 @@
-"""The command line: ``mtl-lora list | plan | run | report``."""
+"""The command line: ``mtl-lora list | plan | run | report | predict | export``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,11 @@ app = typer.Typer(
 )
 
 Results = Annotated[Path, typer.Option(help="folder of run records")]
+Mirror = Annotated[
+    Path | None, typer.Option(envvar="MTL_LORA_MIRROR", help="folder with datasets/<hub id> and models/<hub id>")
+]
+RunId = Annotated[str, typer.Argument(help="id of a finished run: the name of its record")]
+TaskName = Annotated[str, typer.Option(help="a task of the run")]
 RESULTS = Path("results")
 
 
@@ -71,9 +77,7 @@ def _study(
     budget: Annotated[str | None, typer.Option(help="adapter parameters: 200k, or 2.5% of the base")] = None,
     seeds: Annotated[str, typer.Option(help="one run a method for each: 0,1,2")] = "0",
     tasks: Annotated[str | None, typer.Option(help="some tasks of the suite: cola,sst2")] = None,
-    mirror: Annotated[
-        Path | None, typer.Option(envvar="MTL_LORA_MIRROR", help="folder with datasets/<hub id> and models/<hub id>")
-    ] = None,
+    mirror: Mirror = None,
     max_train: Annotated[int | None, typer.Option(help="at most so many training rows a task")] = None,
     max_eval: Annotated[int | None, typer.Option(help="at most so many scored rows a task")] = None,
     split: Annotated[str, typer.Option(help="score on test, or on dev: training rows set apart")] = "test",
@@ -190,7 +194,8 @@ def run(
     """
     _quiet()
     from benchmarks.records import RunStore
-    from benchmarks.runner import Execution, run_study
+    from benchmarks.runner import run_study
+    from benchmarks.trainer import Execution
 
     run_study(study, RunStore(results), Execution(accumulation, gradient_checkpointing))
 
@@ -204,6 +209,47 @@ def report(
     from reports.report import write_report
 
     write_report(results, out or results / "report")
+
+
+@app.command()
+def predict(
+    run: RunId,
+    task: TaskName,
+    file: Annotated[Path | None, typer.Argument(help="text, a sample a line, pairs with a tab; else standard input")] = None,
+    results: Results = RESULTS,
+    mirror: Mirror = None,
+) -> None:
+    """Print the class or grade that a finished run gives each line of text."""
+    _quiet()
+    finished = _finished(run, results, mirror)
+    if file is not None and not file.is_file():
+        raise InvalidInput(f"{file} is not a file")
+    with file.open() if file else nullcontext(sys.stdin) as lines:
+        for answer in finished.predict(finished.task(task), lines):
+            print(answer, flush=True)
+
+
+@app.command()
+def export(
+    run: RunId,
+    task: TaskName,
+    to: Annotated[Path, typer.Option(help="folder for the checkpoint")],
+    results: Results = RESULTS,
+    mirror: Mirror = None,
+) -> None:
+    """Write one task of a finished run as an ordinary PEFT checkpoint, its head beside it."""
+    _quiet()
+    finished = _finished(run, results, mirror)
+    finished.export(finished.task(task), to)
+    print(f"written: {to}")
+
+
+def _finished(run: str, results: Path, mirror: Path | None) -> Any:
+    from benchmarks.finished import FinishedRun
+    from benchmarks.records import RunStore
+    from benchmarks.sources import Source
+
+    return FinishedRun.open(RunStore(results), run, Source(mirror))
 
 
 def _quiet() -> None:

@@ -9,9 +9,9 @@ import torch
 
 from benchmarks.data import Collator, encode, lengths, schedule
 from benchmarks.environment import hardware
+from benchmarks.model import build_model
 from benchmarks.plan import Study
 from benchmarks.records import RunStore
-from benchmarks.runner import build_model
 
 PROBE_STEPS = 6
 LARGEST_CPU_PROBE = 500_000_000  # parameters of a backbone that a processor can be asked to try out
@@ -47,7 +47,7 @@ def _probe(study: Study) -> tuple[float, float]:
     train, _ = encode(study.data, tokenizer, study.backbone.max_length)
     order = schedule([len(d.train) for d in study.data], lengths(train), study.recipe, run.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = build_model(study, run).to(device).train()
+    model = build_model(run, study.source).to(device).train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.0)
     size = study.recipe.batch_size
     times: dict[bool, list[float]] = {True: [], False: []}

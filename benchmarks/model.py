@@ -9,8 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.suite import Task
-from mtl_lora import AdaptedModel
+import baselines  # noqa: F401  (registers the methods)
+from benchmarks.records import RunConfig
+from benchmarks.sources import Source
+from benchmarks.suite import Task, find_suite
+from mtl_lora import AdaptedModel, find_method
 from mtl_lora.layer import generator
 
 
@@ -25,6 +28,7 @@ class MultiTaskModel(nn.Module):
     def __init__(self, backbone: AdaptedModel, tasks: Sequence[Task], pooling: str, seed: int) -> None:
         super().__init__()
         self.backbone = backbone
+        self.tasks = tuple(tasks)
         self.pooling = pooling
         outputs = torch.tensor([task.outputs for task in tasks])
         self.heads = nn.Linear(backbone.config.hidden_size, int(outputs.sum()))
@@ -87,13 +91,22 @@ class MultiTaskModel(nn.Module):
         """Recompute the backbone's activations in backward; transformers' Trainer calls this."""
         self.backbone.activation_checkpointing_enable(**kwargs)
 
-    def trained_state(self) -> dict[str, Tensor]:
-        """Every trained tensor by name, adapters and heads: all that a checkpoint needs."""
-        return {name: p.detach() for name, p in self.named_parameters() if p.requires_grad}
-
     def parameters_by_part(self) -> dict[str, int]:
         """Trained parameters of the adapters, of the heads, and both; frozen parameters of the base."""
         adapter = self.backbone.count()
         heads = sum(p.numel() for p in self.heads.parameters())
         base = sum(p.numel() for p in self.parameters()) - adapter - heads
         return {"adapter": adapter, "heads": heads, "trained": adapter + heads, "base": base}
+
+
+def build_model(run: RunConfig, source: Source) -> MultiTaskModel:
+    """The model of a run at its start: pretrained backbone, adapters and heads from the run's seed."""
+    tasks = find_suite(run.suite).select(list(run.tasks))
+    settings = {name: value for name, value in run.method.items() if name not in ("label", "name")}
+    method = find_method(run.method["name"])(**settings)
+    # On an accelerator the frozen weights are held in half precision; on a CPU autocast alone is faster.
+    dtype = torch.bfloat16 if run.precision == "bfloat16" and torch.cuda.is_available() else torch.float32
+    backbone = source.model(run.backbone["id"], run.backbone["revision"], dtype)
+    backbone.config.use_cache = False
+    adapted = AdaptedModel(backbone, method, run.tasks, run.backbone["targets"], seed=run.seed)
+    return MultiTaskModel(adapted, tasks, run.backbone["pooling"], run.seed)

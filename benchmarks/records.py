@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from safetensors.torch import save_file
-from torch import Tensor
+from torch import nn
 
-from mtl_lora.errors import InvalidInput
+from mtl_lora import InvalidInput, save_trained
 
 SCHEMA = 1
 PARTS = {"schema", "id", "config", "scores", "score", "parameters", "training", "environment"}
@@ -42,6 +44,12 @@ class RunConfig:
     data: dict[str, str]
     seed: int
 
+    @classmethod
+    def of(cls, record: dict[str, Any]) -> RunConfig:
+        """The configuration of a record."""
+        config = record["config"] | {"tasks": tuple(record["config"]["tasks"])}
+        return cls(**config)
+
     @property
     def id(self) -> str:
         """The first 16 hexadecimal digits of the sha256 of this configuration as canonical JSON."""
@@ -67,24 +75,45 @@ class RunStore:
     def checkpoints(self, run_id: str) -> Path:
         return self.folder / "checkpoints" / run_id
 
+    def trained_path(self, run_id: str) -> Path:
+        return self.folder / "runs" / f"{run_id}.safetensors"
+
     def find(self, run_id: str) -> dict[str, Any] | None:
         """The record of a finished run, or None."""
         path = self.record_path(run_id)
         return read_record(path) if path.exists() else None
 
+    @contextmanager
+    def claim(self, run_id: str, wait: bool) -> Iterator[bool]:
+        """Hold a run for this process. Gives whether it could be had; with ``wait``, not before it can.
+
+        The lock goes with the process that holds it, however that ends.
+        """
+        path = self.folder / "checkpoints" / f"{run_id}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+                if self.record_path(run_id).exists():  # whoever still waits for the lock will see the record
+                    path.unlink(missing_ok=True)
+
     def all(self) -> list[dict[str, Any]]:
         """Every record, in the order of ids."""
         return [read_record(path) for path in sorted((self.folder / "runs").glob("*.json"))]
 
-    def write(self, record: dict[str, Any], predictions: pd.DataFrame, trained: dict[str, Tensor]) -> Path:
-        """Write a finished run. predictions: columns task, row, label, prediction. trained: adapters and heads by name.
+    def write(self, record: dict[str, Any], predictions: pd.DataFrame, model: nn.Module) -> Path:
+        """Write a finished run. predictions: columns task, row, label, prediction. model: its trained tensors are kept.
 
         The record comes last: it is the mark that the run is finished.
         """
         path = self.record_path(record["id"])
         path.parent.mkdir(parents=True, exist_ok=True)
         _replace(path.with_suffix(".predictions.parquet"), lambda temporary: predictions.to_parquet(temporary, index=False))
-        _replace(path.with_suffix(".safetensors"), lambda temporary: save_file(trained, temporary))
+        _replace(self.trained_path(record["id"]), lambda temporary: save_trained(model, temporary))
         text = json.dumps(record, indent=1, sort_keys=True) + "\n"
         _replace(path, lambda temporary: temporary.write_text(text))
         return path

@@ -2,6 +2,7 @@
 
 from mtl_lora.budget import Fit, fit_rank, parse_budget
 from mtl_lora.errors import InvalidInput
+from mtl_lora.files import load_trained, save_trained
 from mtl_lora.layer import AdaptedLinear
 from mtl_lora.method import METHODS, Factors, Method, find_method, register
 from mtl_lora.model import AdaptedModel, target_dims, target_layers
@@ -18,8 +19,10 @@ __all__ = [
     "Method",
     "find_method",
     "fit_rank",
+    "load_trained",
     "parse_budget",
     "register",
+    "save_trained",
     "target_dims",
     "target_layers",
 ]

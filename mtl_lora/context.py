@@ -40,7 +40,7 @@ class TaskContext:
 
     def _one_hot(self, tasks: Tensor | Sequence[int | str], device: torch.device | None) -> Tensor:
         if not isinstance(tasks, Tensor):
-            tasks = torch.tensor([self._index(task) for task in tasks], dtype=torch.long)
+            tasks = torch.tensor([self.index(task) for task in tasks], dtype=torch.long)
         if tasks.dtype != torch.long or tasks.dim() != 1:
             raise InvalidInput(
                 f"task ids must be a LongTensor of one id a sample, not {tasks.dtype} of shape {tuple(tasks.shape)}"
@@ -51,7 +51,8 @@ class TaskContext:
             raise InvalidInput(f"task id {', '.join(map(str, wrong))} is out of range; the tasks are {self.describe()}")
         return F.one_hot(tasks.to(device), len(self.tasks)).float()
 
-    def _index(self, task: int | str) -> int:
+    def index(self, task: int | str) -> int:
+        """The id of a task given by name (or by id)."""
         if not isinstance(task, str):
             return int(task)
         if task not in self.tasks:

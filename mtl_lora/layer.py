@@ -36,11 +36,39 @@ class AdaptedLinear(nn.Module):
                 method.initialise(self.adapter, weight, lambda tensor: generator(seed, name, tensor))
                 _move(self.adapter, base.weight.device)
 
+        self.register_buffer("_unmerged", None, persistent=False)  # W, while a task is merged into the base
+
     def factors(self) -> Factors:
         """D, C and U as they stand now."""
         return self.method.factors({**self._shared, **self.adapter})
 
+    def fold(self, task: int) -> tuple[Tensor, Tensor]:
+        """The plain LoRA that this layer is for one task: A (R_in, d_in) and B = U C_t (d_out, R_in)."""
+        down, core, up = self.factors()
+        if core is None:
+            return down, up
+        return down, up * core[task] if core.dim() == 2 else up @ core[task]
+
+    @torch.no_grad()
+    def merged_weight(self, task: int) -> Tensor:
+        """W with the update of one task added (d_out, d_in): summed in float32 or better, then cast to W's dtype."""
+        a, b = self.fold(task)
+        weight = self.base.weight.to(a.dtype) + self.method.scaling * (b @ a)
+        scale = self.method.output_scale(self.adapter, self.base.weight, self.factors())
+        return (weight if scale is None else weight * scale[:, None]).to(self.base.weight.dtype)
+
+    def merge(self, task: int) -> None:
+        """Put one task into the base weight; the layer then costs no more than its base."""
+        merged = self.merged_weight(task)
+        self._unmerged, self.base.weight.data = self.base.weight.data, merged
+
+    def unmerge(self) -> None:
+        """Put the base weight back, bit for bit."""
+        self.base.weight.data, self._unmerged = self._unmerged, None
+
     def forward(self, x: Tensor) -> Tensor:
+        if self._unmerged is not None:
+            return self.base(x)
         down, core, up = factors = self.factors()
         z = F.linear(F.dropout(x, self.method.dropout, self.training), down.to(x.dtype)) * self.method.scaling
         if core is not None:

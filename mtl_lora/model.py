@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -34,6 +34,7 @@ class AdaptedModel(nn.Module):
         base.requires_grad_(False)
         self.base = base
         self.method = method
+        self.merged: str | None = None
         self.context = TaskContext(tasks)
         weight = next(iter(layers.values())).weight
         self.shared = new_parameters(method.shared_shapes(len(tasks)), weight)
@@ -65,6 +66,8 @@ class AdaptedModel(nn.Module):
 
     def use_tasks(self, tasks: Tensor | Sequence[int | str]) -> AbstractContextManager[None]:
         """A context in which every forward pass uses these tasks, one a sample: ids (samples,) or names."""
+        if self.merged is not None and any(self.context.index(task) != self.tasks.index(self.merged) for task in tasks):
+            raise InvalidInput(f"task {self.merged} is merged into the base: unmerge() before using other tasks")
         return self.context(tasks, next(iter(self.layers()))[1].base.weight.device)
 
     def forward(self, *args: Any, task_ids: Tensor | Sequence[int | str] | None = None, **kwargs: Any) -> Any:
@@ -76,6 +79,53 @@ class AdaptedModel(nn.Module):
             raise InvalidInput(f"{len(task_ids)} task ids do not fit a batch of {len(batch)}: give one id a sample")
         with self.use_tasks(task_ids):
             return self.base(*args, **kwargs)
+
+    def generate(self, *args: Any, task_ids: Tensor | Sequence[int | str] | None = None, **kwargs: Any) -> Any:
+        """The base model's ``generate``, each prompt with its own task; beams and returned sequences follow it."""
+        if task_ids is None:
+            return self.base.generate(*args, **kwargs)
+        with self.use_tasks(task_ids):
+            return self.base.generate(*args, **kwargs)
+
+    def merge(self, task: str, check: Mapping[str, Any] | None = None) -> float | None:
+        """Put one task into the base weights, so that it runs at the cost of the base model alone.
+
+        check: inputs of a forward pass; the largest absolute difference that merging makes to its first output is
+        returned. In float32 it is rounding; in half precision, where the sum is rounded to the base's dtype, more.
+        """
+        if self.merged is not None:
+            raise InvalidInput(f"task {self.merged} is merged already: unmerge() first")
+        index = self.context.index(task)
+        before = self._first_output(check, task)
+        for _, layer in self.layers():
+            layer.merge(index)
+        self.merged = self.tasks[index]
+        if before is None:
+            return None
+        return (self._first_output(check, task) - before).abs().max().item()
+
+    def unmerge(self) -> None:
+        """Take the merged task out again; the base weights are what they were, bit for bit."""
+        if self.merged is None:
+            raise InvalidInput("no task is merged")
+        for _, layer in self.layers():
+            layer.unmerge()
+        self.merged = None
+
+    def unload(self, task: str) -> nn.Module:
+        """The base model with one task merged in for good and no trace of adapters left."""
+        self.merge(task)
+        for name, layer in list(self.layers()):
+            parent, _, child = name.rpartition(".")
+            setattr(self.base.get_submodule(parent), child, layer.base)
+        return self.base
+
+    @torch.no_grad()
+    def _first_output(self, inputs: Mapping[str, Any] | None, task: str) -> Tensor | None:
+        if inputs is None:
+            return None
+        samples = len(next(value for value in inputs.values() if isinstance(value, Tensor)))
+        return self(**inputs, task_ids=[task] * samples)[0].float()
 
     def __getattr__(self, name: str) -> Any:
         """What this wrapper lacks is the base model's: config, generate, gradient_checkpointing_enable, ..."""

@@ -1,0 +1,85 @@
+"""Saving and loading what was trained: one safetensors file that says what it belongs to. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from mtl_lora.errors import InvalidInput
+from mtl_lora.model import AdaptedModel
+
+FORMAT = "mtl-lora trained tensors 1"
+
+
+def save_trained(model: nn.Module, path: Path | str) -> None:
+    """Write every trained tensor of ``model`` (an AdaptedModel, or a module that holds one beside its heads) to ``path``.
+
+    The file's metadata names the method with its settings, the tasks, and a fingerprint of the base weights.
+    """
+    metadata = {"format": FORMAT, "description": json.dumps(describe(model))}
+    save_file({name: p.detach().contiguous() for name, p in _trained(model).items()}, path, metadata)
+
+
+def load_trained(model: nn.Module, path: Path | str) -> None:
+    """Read a file of :func:`save_trained` into a model of the same method, tasks and base; InvalidInput otherwise."""
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise InvalidInput(f"{path} holds no trained tensors of this format ({FORMAT})")
+            _refuse_other(path, json.loads(metadata["description"]), describe(model))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (OSError, SafetensorError) as error:
+        raise InvalidInput(f"{path} cannot be read as a safetensors file: {error}") from error
+    trained = _trained(model)
+    differing = trained.keys() ^ tensors.keys() | {
+        n for n in trained.keys() & tensors.keys() if trained[n].shape != tensors[n].shape
+    }
+    if differing:
+        raise InvalidInput(f"{path} was made for other adapted layers or heads: {min(differing)} differs")
+    with torch.no_grad():
+        for name, parameter in trained.items():
+            parameter.copy_(tensors[name])
+
+
+def describe(model: nn.Module) -> dict[str, Any]:
+    """What trained tensors belong to: method and settings, tasks, base model."""
+    adapted = next(module for module in model.modules() if isinstance(module, AdaptedModel))
+    return {
+        "method": {"name": adapted.method.name, **dataclasses.asdict(adapted.method)},
+        "tasks": list(adapted.tasks),
+        "base": _fingerprint(adapted),
+    }
+
+
+def _trained(model: nn.Module) -> dict[str, nn.Parameter]:
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def _refuse_other(path: Path | str, held: dict[str, Any], wanted: dict[str, Any]) -> None:
+    for what, say in (("method", _settings), ("tasks", ", ".join), ("base", str)):
+        if held[what] != wanted[what]:
+            label = "base model" if what == "base" else what
+            raise InvalidInput(f"{path} is of another {label}: {say(held[what])}; the model has {say(wanted[what])}")
+
+
+def _settings(method: dict[str, Any]) -> str:
+    return " ".join([method["name"], *(f"{name}={value}" for name, value in method.items() if name != "name")])
+
+
+def _fingerprint(model: AdaptedModel) -> str:
+    """A hash of the adapted layers' names, shapes and first values, the same in float32 and bfloat16."""
+    digest = hashlib.sha256()
+    for name, layer in model.layers():
+        weight = layer.base.weight if layer._unmerged is None else layer._unmerged
+        digest.update(f"{name} {tuple(weight.shape)} ".encode())
+        digest.update(weight.detach().flatten()[:64].to("cpu", torch.bfloat16).view(torch.int16).numpy().tobytes())
+    return f"{type(model.base).__name__} {digest.hexdigest()[:16]}"

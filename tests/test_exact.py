@@ -1,0 +1,194 @@
+"""Merged, exported, saved, generated with, compiled: every method gives the same numbers each way."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import peft
+import pytest
+import torch
+from conftest import LLAMA_TARGETS, TASKS, adapted_llama, randomise_adapters, tiny_bert, tiny_llama, tokens
+from safetensors.torch import load_file, save_file
+
+from baselines.dora import DoRA
+from baselines.lora import LoRA
+from baselines.peft_format import export_peft, import_peft
+from mtl_lora import AdaptedLinear, AdaptedModel, InvalidInput, Method, MTLLoRA, load_trained, save_trained
+
+IDS = torch.tensor([0, 1, 2, 0, 1, 2])
+
+
+def logits(model: AdaptedModel, task: str) -> torch.Tensor:
+    return model(tokens(), task_ids=[task] * 6).logits
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_merged_equals_unmerged(method: Method, task: str) -> None:
+    model = adapted_llama(method)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    expected, other = logits(model, task), logits(model, "b" if task == "a" else "a")
+    difference = model.merge(task, check={"input_ids": tokens()})
+    torch.testing.assert_close(model(tokens()).logits, expected, rtol=1e-4, atol=1e-5)
+    assert (
+        difference == pytest.approx((model(tokens()).logits - expected).abs().max().item(), abs=1e-6) and difference < 1e-4
+    )
+    model.unmerge()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    torch.testing.assert_close(logits(model, "b" if task == "a" else "a"), other)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_merging_in_half_precision_is_rounded_once(method: Method, dtype: torch.dtype) -> None:
+    model = randomise_adapters(AdaptedModel(tiny_llama().to(dtype), method, TASKS, LLAMA_TARGETS))
+    wide = randomise_adapters(AdaptedModel(tiny_llama().to(dtype).float(), method, TASKS, LLAMA_TARGETS))
+    model.merge("c"), wide.merge("c")
+    for (_, half), (_, full) in zip(model.layers(), wide.layers(), strict=True):
+        assert torch.equal(half.base.weight, full.base.weight.to(dtype))
+
+
+def test_a_merged_model_serves_its_task_alone(method: Method) -> None:
+    model = adapted_llama(method)
+    model.merge("b")
+    torch.testing.assert_close(logits(model, "b"), model(tokens()).logits)
+    with pytest.raises(InvalidInput, match=r"task b is merged into the base: unmerge\(\) before using other tasks"):
+        logits(model, "a")
+    with pytest.raises(InvalidInput, match=r"task b is merged already: unmerge\(\) first"):
+        model.merge("a")
+
+
+def test_unloading_leaves_the_plain_model(method: Method) -> None:
+    model = adapted_llama(method)
+    expected = logits(model, "c")
+    plain = model.unload("c")
+    assert not any(isinstance(module, AdaptedLinear) for module in plain.modules())
+    assert plain.state_dict().keys() == tiny_llama().state_dict().keys()
+    torch.testing.assert_close(plain(tokens()).logits, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_exported_and_loaded_by_peft_equals_native(method: Method, task: str, tmp_path: Path) -> None:
+    model = adapted_llama(method)
+    export_peft(model, task, tmp_path, base_name="tiny/llama")
+    theirs = peft.PeftModel.from_pretrained(tiny_llama(), tmp_path)
+    assert theirs.peft_config["default"].use_dora == (method.name == "dora")
+    torch.testing.assert_close(theirs(tokens()).logits, logits(model, task), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("use_dora", [False, True])
+def test_a_checkpoint_of_peft_is_imported(use_dora: bool, tmp_path: Path) -> None:
+    config = peft.LoraConfig(r=4, lora_alpha=12, target_modules=["query", "dense"], use_dora=use_dora)
+    theirs = peft.get_peft_model(tiny_bert(), config)
+    with torch.no_grad():
+        for name, parameter in theirs.named_parameters():
+            if "lora" in name:
+                parameter.add_(0.1 * torch.rand_like(parameter))
+    theirs.save_pretrained(tmp_path)
+    ours = import_peft(tiny_bert(), tmp_path, TASKS)
+    assert ours.method == (DoRA if use_dora else LoRA)(rank=4, alpha=12)
+    torch.testing.assert_close(ours(tokens())[0], theirs.eval()(tokens())[0], rtol=1e-4, atol=1e-5)
+
+
+def test_checkpoints_that_are_not_plain_lora_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="is no PEFT checkpoint"):
+        import_peft(tiny_llama(), tmp_path, TASKS)
+    peft.get_peft_model(tiny_llama(), peft.LoraConfig(use_rslora=True, target_modules=LLAMA_TARGETS)).save_pretrained(
+        tmp_path
+    )
+    with pytest.raises(InvalidInput, match="only plain LoRA and DoRA checkpoints can be imported, not use_rslora=True"):
+        import_peft(tiny_llama(), tmp_path, TASKS)
+
+
+LOAD = """
+import sys, torch
+from conftest import ALL_METHODS, adapted_llama, tokens
+from mtl_lora import load_trained
+folder = sys.argv[1]
+for number, method in enumerate(ALL_METHODS):
+    model = adapted_llama(method, seed=99, randomise=False)
+    load_trained(model, f"{folder}/{number}.safetensors")
+    expected = torch.load(f"{folder}/{number}.pt", weights_only=True)
+    torch.testing.assert_close(model(tokens(), task_ids=[0, 1, 2, 0, 1, 2]).logits, expected, rtol=0, atol=0)
+print("equal")
+"""
+
+
+def test_saved_and_loaded_in_a_fresh_process_equals_before(tmp_path: Path) -> None:
+    from conftest import ALL_METHODS
+
+    for number, method in enumerate(ALL_METHODS):
+        model = adapted_llama(method)
+        save_trained(model, tmp_path / f"{number}.safetensors")
+        torch.save(model(tokens(), task_ids=IDS).logits, tmp_path / f"{number}.pt")
+    command = [sys.executable, "-c", LOAD, str(tmp_path)]
+    outcome = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent)
+    assert outcome.stdout.strip() == "equal", outcome.stderr
+
+
+def test_a_file_of_a_half_precision_base_loads_into_the_same_base_in_float32(tmp_path: Path) -> None:
+    save_trained(AdaptedModel(tiny_llama().bfloat16(), MTLLoRA(rank=4), TASKS, LLAMA_TARGETS), tmp_path / "a")
+    load_trained(adapted_llama(MTLLoRA(rank=4)), tmp_path / "a")
+
+
+def test_files_of_something_else_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "a.safetensors"
+    save_trained(adapted_llama(MTLLoRA(rank=4)), file)
+
+    def refuses(model: AdaptedModel, message: str, path: Path = file) -> None:
+        before = {name: tensor.clone() for name, tensor in model.adapter_parameters().items()}
+        with pytest.raises(InvalidInput, match=message):
+            load_trained(model, path)
+        assert all(torch.equal(tensor, before[name]) for name, tensor in model.adapter_parameters().items())
+
+    refuses(adapted_llama(LoRA(rank=4)), "is of another method: mtl-lora rank=4 .*; the model has lora rank=4")
+    refuses(adapted_llama(MTLLoRA(rank=2)), "is of another method: mtl-lora rank=4 .*; the model has mtl-lora rank=2")
+    refuses(adapted_llama(MTLLoRA(rank=4), tasks=["a", "c", "b"]), "is of another tasks: a, b, c; the model has a, c, b")
+    other_base = AdaptedModel(tiny_llama(seed=5), MTLLoRA(rank=4), TASKS, LLAMA_TARGETS)
+    refuses(other_base, "is of another base model: LlamaForCausalLM")
+    (tmp_path / "b").write_bytes(file.read_bytes()[:1000])
+    refuses(adapted_llama(MTLLoRA(rank=4)), "cannot be read as a safetensors file", tmp_path / "b")
+    save_file(load_file(file), tmp_path / "c")
+    refuses(adapted_llama(MTLLoRA(rank=4)), "holds no trained tensors of this format", tmp_path / "c")
+    refuses(adapted_llama(MTLLoRA(rank=4)), "cannot be read as a safetensors file", tmp_path / "absent")
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize("use_cache", [True, False])
+def test_generating_for_a_mixed_batch_equals_prompt_by_prompt(method: Method, beams: int, use_cache: bool) -> None:
+    model = adapted_llama(method)
+    options = {"max_new_tokens": 6, "num_beams": beams, "do_sample": False, "use_cache": use_cache, "pad_token_id": 0}
+    mixed = model.generate(tokens(), task_ids=IDS, attention_mask=torch.ones_like(tokens()), **options)
+    for prompt, task, generated in zip(tokens(), IDS, mixed, strict=True):
+        merged = adapted_llama(method)
+        merged.merge(TASKS[task])
+        alone = merged.generate(prompt[None], attention_mask=torch.ones_like(prompt[None]), **options)[0]
+        assert torch.equal(generated[: len(alone)], alone)
+
+
+def test_the_adapted_model_compiles_without_graph_breaks(method: Method) -> None:
+    torch._dynamo.reset()
+    model = AdaptedModel(tiny_bert(), method, TASKS, ["query", "value", "dense"])
+    expected = model(tokens(), task_ids=IDS)[0]
+    compiled = torch.compile(model.base, fullgraph=True, backend="aot_eager")
+    with model.use_tasks(IDS):
+        got = compiled(tokens())[0]
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+    got.square().mean().backward()
+    assert all(p.grad is not None for p in model.adapter_parameters().values())
+
+
+def test_a_compiled_model_takes_new_task_ids_without_compiling_again() -> None:
+    torch._dynamo.reset()
+    model = randomise_adapters(AdaptedModel(tiny_bert(), MTLLoRA(rank=4), TASKS, ["query"]))
+    counter = torch._dynamo.testing.CompileCounter()
+    compiled = torch.compile(model.base, fullgraph=True, backend=counter)
+    for ids in (IDS, IDS.flip(0), torch.zeros(6, dtype=torch.long)):
+        with model.use_tasks(ids):
+            torch.testing.assert_close(compiled(tokens())[0], model.base(tokens())[0])
+    assert counter.frame_count == 1
+
+
+def test_settings_survive_a_round_trip_through_a_dictionary(method: Method) -> None:
+    assert type(method)(**dataclasses.asdict(method)) == method
