@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from datasets import Dataset
@@ -41,7 +42,7 @@ def run_study(study: Study, store: RunStore, execution: Execution) -> list[dict[
     Several processes may work on one folder: a run that another one is busy with is left to the end, and done here
     only if that process ended without a record.
     """
-    process = PartialState()
+    process = PartialState(cpu=not torch.cuda.is_available())
     runs = study.runs()
     waiting = [run for run in runs if store.find(run.id) is None]
     say = print if process.is_main_process else lambda *_, **__: None

@@ -22,6 +22,7 @@ class AdaptedModel(nn.Module):
 
     base: any model of ``nn.Linear`` layers; it is changed in place. targets: names of linear modules, matched at
     the end of their path ("query", "attention.self.query"), or ["all-linear"] for all but the output embedding.
+    A new head is unfrozen by the caller: ``model.base.classifier.requires_grad_(True)``.
     seed: fixes every start value, each tensor by its own name.
 
         model = AdaptedModel(base, MTLLoRA(rank=8), tasks=["cola", "sst2"], targets=["query", "value"])
@@ -57,11 +58,12 @@ class AdaptedModel(nn.Module):
         return ((name, module) for name, module in self.base.named_modules() if isinstance(module, AdaptedLinear))
 
     def adapter_parameters(self) -> dict[str, nn.Parameter]:
-        """Every trained tensor by its name: what is optimised, saved and counted."""
-        return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
+        """The adapters' tensors by name: what is optimised, saved and counted."""
+        own = {id(p) for module in (self.shared, *(layer.adapter for _, layer in self.layers())) for p in module.values()}
+        return {name: parameter for name, parameter in self.named_parameters() if id(parameter) in own}
 
     def count(self) -> int:
-        """The number of trained parameters."""
+        """The number of the adapters' parameters."""
         return sum(parameter.numel() for parameter in self.adapter_parameters().values())
 
     def use_tasks(self, tasks: Tensor | Sequence[int | str]) -> AbstractContextManager[None]:

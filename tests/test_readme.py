@@ -1,0 +1,40 @@
+"""What the README shows works as it stands."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+import typer
+from conftest import tiny_llama, tokens
+from safetensors import safe_open
+
+from benchmarks.cli import app
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+COMMANDS = [line.partition("#")[0] for line in README.splitlines() if line.startswith("mtl-lora ")]
+
+
+def test_the_training_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.S)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("transformers.AutoModelForCausalLM.from_pretrained", lambda _: tiny_llama())
+    loader = [({"input_ids": tokens(seed=s), "labels": tokens(seed=s)}, torch.tensor([0, 1, 0, 1, 1, 0])) for s in range(3)]
+    names = {"loader": loader}
+    exec(code, names)
+    assert names["model"].merged == "dialogue" and names["loss"].isfinite()
+    with safe_open(tmp_path / "adapters.safetensors", "pt") as file:
+        assert set(file.keys()) == set(names["model"].adapter_parameters())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_one_the_command_line_knows(command: str) -> None:
+    name, *arguments = shlex.split(command)[1:]
+    typer.main.get_command(app).commands[name].make_context(name, arguments)
+
+
+def test_the_commands_were_found() -> None:
+    assert len(COMMANDS) >= 6
