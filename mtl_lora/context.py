@@ -70,7 +70,7 @@ class TaskContext:
         owns as many consecutive rows, which is how beams, answer choices and flattened tokens are laid out.
         Picking cores by a one-hot product keeps backward deterministic, which indexing does not on CUDA.
         """
-        one_hot = self._one_hot_now()
+        one_hot = self.one_hot()
         samples = one_hot.shape[0]
         if z.shape[0] % samples:
             raise InvalidInput(f"{samples} task ids do not fit a batch of {z.shape[0]} rows: give one id a sample")
@@ -79,7 +79,8 @@ class TaskContext:
         routed = rows * picked[:, None] if core.dim() == 2 else torch.bmm(rows, picked.transpose(1, 2))
         return routed.reshape(*z.shape[:-1], routed.shape[-1])
 
-    def _one_hot_now(self) -> Tensor:
+    def one_hot(self) -> Tensor:
+        """The tasks of the current samples, one-hot (samples, T); InvalidInput where none were given."""
         if self._current is not None:
             return self._current
         if self._latest is not None and torch._C._current_graph_task_id() != -1:  # inside a backward pass

@@ -70,7 +70,7 @@ class AdaptedModel(nn.Module):
         """A context in which every forward pass uses these tasks, one a sample: ids (samples,) or names."""
         if self.merged is not None and any(self.context.index(task) != self.tasks.index(self.merged) for task in tasks):
             raise InvalidInput(f"task {self.merged} is merged into the base: unmerge() before using other tasks")
-        return self.context(tasks, next(iter(self.layers()))[1].base.weight.device)
+        return self.context(tasks, next(self.base.parameters()).device)
 
     def forward(self, *args: Any, task_ids: Tensor | Sequence[int | str] | None = None, **kwargs: Any) -> Any:
         """The base model's forward pass; ``task_ids`` as in :meth:`use_tasks`, unless called inside that context."""

@@ -1,0 +1,76 @@
+"""The straightforward implementations in use today, as short layers: what ours are timed against, and checked against.
+
+Each takes an AdaptedLinear, uses its very parameters and computes the same function another way.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mtl_lora import AdaptedLinear, AdaptedModel
+
+
+class Reference(nn.Module):
+    """A layer that stands in for ``ours``. x: (samples, tokens, d_in)."""
+
+    def __init__(self, ours: AdaptedLinear) -> None:
+        super().__init__()
+        self.base, self.method, self.context = ours.base, ours.method, ours.context
+        self.adapter = ours.adapter.to(ours.base.weight.dtype)  # these implementations keep adapters in the model's dtype
+
+    def task_ids(self) -> Tensor:
+        return self.context.one_hot().argmax(1)
+
+
+class GatheredB(Reference):
+    """MTL-LoRA as its authors released it: B mixed for every task, A, Lambda and B gathered a sample, three bmm."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        p, ids, n = self.adapter, self.task_ids(), self.method.up_projections
+        mix = torch.softmax(p["w"] / self.method.temperature, dim=-1)
+        blocks = p["B"].unflatten(1, (n, self.method.rank)).transpose(0, 1)  # (n, d_out, r)
+        up = (mix @ blocks.flatten(1)).unflatten(1, blocks.shape[1:])  # (T, d_out, r)
+        a = p["A"][None].index_select(0, torch.zeros_like(ids))
+        z = torch.bmm(x, a.transpose(1, 2))
+        z = torch.bmm(z, p["Lambda"].index_select(0, ids).transpose(1, 2))
+        return self.base(x) + torch.bmm(z, up.index_select(0, ids).transpose(1, 2)) * self.method.scaling
+
+
+class LoopOverTasks(Reference):
+    """MTL-LoRA by sorting the batch by task, splitting it, and running one task after another."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        p, ids, n = self.adapter, self.task_ids(), self.method.up_projections
+        order = ids.argsort()
+        counts = ids.bincount(minlength=len(p["w"])).tolist()
+        mix = torch.softmax(p["w"] / self.method.temperature, dim=-1)
+        blocks = p["B"].unflatten(1, (n, self.method.rank))
+        parts = []
+        for task, part in enumerate(x[order].split(counts)):
+            if len(part):
+                up = (blocks * mix[task][None, :, None]).sum(1)
+                parts.append(F.linear(F.linear(F.linear(part, p["A"]), p["Lambda"][task]), up))
+        return self.base(x) + torch.cat(parts)[order.argsort()] * self.method.scaling
+
+
+class LoopOverExperts(Reference):
+    """MoELoRA with one small LoRA an expert, run one after another and weighed a sample."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        p, size = self.adapter, self.method.rank // self.method.experts
+        gates = torch.softmax(p["task"][self.task_ids()] @ p["gate"].T, dim=-1)
+        y = self.base(x)
+        for i in range(self.method.experts):
+            own = slice(i * size, (i + 1) * size)
+            y = y + F.linear(F.linear(x, p["A"][own]), p["B"][:, own]) * gates[:, i, None, None] * self.method.scaling
+        return y
+
+
+def substitute(model: AdaptedModel, kind: type[Reference]) -> AdaptedModel:
+    """Put a reference in the place of every adapted layer."""
+    for name, layer in list(model.layers()):
+        parent, _, child = name.rpartition(".")
+        setattr(model.base.get_submodule(parent), child, kind(layer))
+    return model

@@ -1,0 +1,75 @@
+"""The benchmark of speed times what it says it times."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TASKS, randomise_adapters, tiny_bert, tokens
+from torch import nn
+
+from baselines.lora import LoRA
+from baselines.moelora import MoELoRA
+from benchmarks.speed import __main__ as speed
+from benchmarks.speed.measure import Contestant, ratio
+from benchmarks.speed.references import GatheredB, LoopOverExperts, LoopOverTasks, substitute
+from mtl_lora import AdaptedModel, MTLLoRA
+
+IDS = torch.tensor([2, 0, 2, 1, 0, 2])
+MTL, MOE = MTLLoRA(rank=4), MoELoRA(rank=4, experts=4, embedding=6)
+
+
+@pytest.mark.parametrize("method, kind", [(MTL, GatheredB), (MTL, LoopOverTasks), (MOE, LoopOverExperts)])
+def test_the_reference_layers_compute_what_ours_do(method, kind) -> None:
+    outputs, gradients = [], []
+    for stand_in in (False, True):
+        model = randomise_adapters(AdaptedModel(tiny_bert(), method, TASKS, ["query", "dense"]))
+        if stand_in:
+            substitute(model, kind)
+        output = model(tokens(), task_ids=IDS)[0]
+        output.square().mean().backward()
+        outputs.append(output)
+        gradients.append([p.grad for p in model.parameters() if p.requires_grad])
+    torch.testing.assert_close(*outputs, rtol=1e-4, atol=1e-5)
+    assert len(gradients[0]) == len(gradients[1]) > 0
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-6)
+
+
+def test_saved_bytes_of_known_models() -> None:
+    x, linear = torch.randn(16, 32), nn.Linear(32, 8)
+    assert Contestant("", linear, lambda: linear(x).sum()).saved_bytes() == 16 * 32 * 4  # the input, for the weight
+    linear.requires_grad_(False)
+    assert Contestant("", linear, lambda: linear(x).sum()).saved_bytes() == 0
+    both = nn.Sequential(nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 8))
+    assert Contestant("", both, lambda: both(x).sum()).saved_bytes() == 2 * 16 * 32 * 4  # x and the output of tanh
+
+
+def test_mtl_lora_keeps_hardly_more_than_lora_for_backward() -> None:
+    saved = []
+    for method in (LoRA(rank=1), MTLLoRA(rank=1)):  # ranks as small beside the width of 32 as 8 is beside 256
+        model = AdaptedModel(tiny_bert(), method, TASKS, ["query", "key", "value"])
+        inputs = tokens(samples=6, length=40)
+        saved.append(Contestant("", model, lambda m=model, i=inputs: m(i, task_ids=IDS)[0].sum()).saved_bytes())
+    assert saved[0] < saved[1] < 1.1 * saved[0]
+
+
+def test_ratio_is_the_median_of_the_ratios_within_rounds() -> None:
+    assert ratio([1.0, 20.0, 3.0], [2.0, 10.0, 3.0]) == 1.0
+
+
+def test_the_command_leaves_a_record_and_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = (tiny_bert(), ("query", "dense"), torch.randn(8, 6, 32))
+    monkeypatch.setattr(speed, "_backbone", lambda name, mirror: small)
+    monkeypatch.setattr(speed, "TARGETS", ())
+    speed.main(None, "tiny", "float32,bfloat16", 2, tmp_path)
+    (record,) = (json.loads(path.read_text()) for path in tmp_path.glob("*.json"))
+    assert [result["precision"] for result in record["results"]] == ["float32", "bfloat16"]
+    rows = {row["contestant"]: row for row in record["results"][0]["rows"]}
+    assert rows["frozen base (the bound)"]["parameters"] == 0
+    assert rows["LoRA"]["parameters"] == rows["PEFT LoRA"]["parameters"] > 0
+    assert rows["DoRA"]["parameters"] == rows["PEFT DoRA"]["parameters"]
+    assert rows["PEFT LoRA"]["step_ratio"] == 1.0 and all(row["step_ms"] > 0 for row in rows.values())
+    assert "| MTL-LoRA, n 3" in (tmp_path / "speed-cpu.md").read_text() or torch.cuda.is_available()
