@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from baselines.lora import LoRA
-from mtl_lora.method import Factors, Params, Rng, Shapes, register
+from mtl_lora.method import Params, Rng, Shapes, register
 
 
 @register
@@ -27,18 +27,21 @@ class DoRA(LoRA):
     def shapes(self, d_in: int, d_out: int, num_tasks: int) -> Shapes:
         return {**super().shapes(d_in, d_out, num_tasks), "m": (d_out,)}
 
+    def constants(self, base_weight: Tensor) -> dict[str, Tensor]:
+        return {"row_squares": base_weight.square().sum(1)}
+
     def initialise(self, params: Params, base_weight: Tensor, rng: Rng) -> None:
         super().initialise(params, base_weight, rng)
-        params["m"].copy_(self._row_norms(base_weight, params["A"], params["B"]))
+        params["m"].copy_(self._row_norms(params, base_weight))
 
-    def output_scale(self, params: Params, base_weight: Tensor, factors: Factors) -> Tensor:
-        return params["m"] / self._row_norms(base_weight, factors.down, factors.up)
+    def output_scale(self, params: Params, base_weight: Tensor) -> Tensor:
+        return params["m"] / self._row_norms(params, base_weight)
 
     @torch.no_grad()
-    def _row_norms(self, weight: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    def _row_norms(self, params: Params, weight: Tensor) -> Tensor:
         """||W + s B A|| over rows (d_out,), without forming B A: |w|^2 + 2 s w'(BA) + s^2 (BA)'(BA)."""
+        a, b, s = params["A"], params["B"], self.scaling
         with torch.autocast(weight.device.type, enabled=False):
-            weight, s = weight.to(a.dtype), self.scaling
-            cross = ((weight @ a.T) * b).sum(1)
+            cross = ((weight @ a.T.to(weight.dtype)).to(a.dtype) * b).sum(1)  # W is not copied to another precision
             square = ((b @ (a @ a.T)) * b).sum(1)
-            return (weight.square().sum(1) + 2 * s * cross + s * s * square).clamp_min(0).sqrt()
+            return (params["row_squares"] + 2 * s * cross + s * s * square).clamp_min(0).sqrt()

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from mtl_lora.errors import unknown
-from mtl_lora.method import Factors, Method, Params, Rng, Shapes, kaiming_uniform_, register, stable_softmax
+from mtl_lora.method import Factors, Method, Params, Rng, Shapes, kaiming_uniform_, normal_, register, stable_softmax
 
 GATES = ("layer", "shared")
 
@@ -52,7 +52,7 @@ class MoELoRA(Method):
         return {"task": (num_tasks + 1, self.embedding), "gate": (self.experts, self.embedding)}
 
     def initialise(self, params: Params, base_weight: Tensor, rng: Rng) -> None:
-        params["A"].normal_(0, 0.01, generator=rng("A"))
+        normal_(params["A"], rng("A"), std=0.01)
         params["B"].zero_()
         if self.gate == "layer":
             self._initialise_gate(params, rng)
@@ -62,7 +62,7 @@ class MoELoRA(Method):
             self._initialise_gate(params, rng)
 
     def _initialise_gate(self, params: Params, rng: Rng) -> None:
-        params["task"].normal_(generator=rng("task"))
+        normal_(params["task"], rng("task"))
         kaiming_uniform_(params["gate"], rng("gate"))
 
     def factors(self, params: Params) -> Factors:

@@ -30,17 +30,23 @@ class AdaptedLinear(nn.Module):
         self._shared = dict(shared)  # a plain dict, so that the parameters are listed once, by the model
         dims = (base.in_features, base.out_features)
         self.adapter = new_parameters(method.shapes(*dims, len(context.tasks)), base.weight)
-        if not base.weight.is_meta:
-            with torch.no_grad():
-                weight = base.weight.to(_adapter_dtype(base.weight))
-                method.initialise(self.adapter, weight, lambda tensor: generator(seed, name, tensor))
-                _move(self.adapter, base.weight.device)
-
+        with torch.no_grad():
+            weight = base.weight.to(_adapter_dtype(base.weight))
+            constants = method.constants(weight)
+            if not weight.is_meta:
+                method.initialise({**self.adapter, **constants}, weight, lambda tensor: generator(seed, name, tensor))
+        self._constants = tuple(constants)
+        for constant, value in constants.items():
+            self.register_buffer(constant, value, persistent=False)
         self.register_buffer("_unmerged", None, persistent=False)  # W, while a task is merged into the base
+
+    def _params(self) -> dict[str, Tensor]:
+        """All tensors that the method reads: the model's shared ones, this layer's, and its constants."""
+        return {**self._shared, **self.adapter, **{name: getattr(self, name) for name in self._constants}}
 
     def factors(self) -> Factors:
         """D, C and U as they stand now."""
-        return self.method.factors({**self._shared, **self.adapter})
+        return self.method.factors(self._params())
 
     def fold(self, task: int) -> tuple[Tensor, Tensor]:
         """The plain LoRA that this layer is for one task: A (R_in, d_in) and B = U C_t (d_out, R_in)."""
@@ -53,8 +59,9 @@ class AdaptedLinear(nn.Module):
     def merged_weight(self, task: int) -> Tensor:
         """W with the update of one task added (d_out, d_in): summed in float32 or better, then cast to W's dtype."""
         a, b = self.fold(task)
-        weight = self.base.weight.to(a.dtype) + self.method.scaling * (b @ a)
-        scale = self.method.output_scale(self.adapter, self.base.weight, self.factors())
+        wide = self.base.weight.to(a.dtype)
+        weight = wide + self.method.scaling * (b @ a)
+        scale = self.method.output_scale(self._params(), wide)
         return (weight if scale is None else weight * scale[:, None]).to(self.base.weight.dtype)
 
     def merge(self, task: int) -> None:
@@ -69,12 +76,13 @@ class AdaptedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self._unmerged is not None:
             return self.base(x)
-        down, core, up = factors = self.factors()
+        params = self._params()
+        down, core, up = self.method.factors(params)
         z = F.linear(F.dropout(x, self.method.dropout, self.training), down.to(x.dtype)) * self.method.scaling
         if core is not None:
             z = self.context.route(z, core)
         delta = F.linear(z, up.to(z.dtype))
-        scale = self.method.output_scale(self.adapter, self.base.weight, factors)
+        scale = self.method.output_scale(params, self.base.weight)
         if scale is None:
             return self.base(x) + delta
         y = (F.linear(x, self.base.weight) + delta) * scale.to(delta.dtype)
@@ -85,10 +93,10 @@ class AdaptedLinear(nn.Module):
 
 
 def new_parameters(shapes: Shapes, like: Tensor) -> nn.ParameterDict:
-    """Trainable tensors of these shapes, not yet filled: on the CPU, or on meta where ``like`` is."""
-    device = "meta" if like.is_meta else "cpu"
+    """Trainable tensors of these shapes, not yet filled, on the device of ``like``."""
+    dtype = _adapter_dtype(like)
     return nn.ParameterDict(
-        {name: nn.Parameter(torch.empty(shape, dtype=_adapter_dtype(like), device=device)) for name, shape in shapes.items()}
+        {name: nn.Parameter(torch.empty(shape, dtype=dtype, device=like.device)) for name, shape in shapes.items()}
     )
 
 
@@ -101,8 +109,3 @@ def generator(seed: int, *name: str) -> torch.Generator:
 def _adapter_dtype(base: Tensor) -> torch.dtype:
     """Adapters of half-precision models are trained in float32, as PEFT does by default."""
     return torch.promote_types(base.dtype, torch.float32) if base.is_floating_point() else torch.float32
-
-
-def _move(parameters: nn.ParameterDict, device: torch.device) -> None:
-    for parameter in parameters.values():
-        parameter.data = parameter.data.to(device)

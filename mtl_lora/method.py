@@ -99,8 +99,12 @@ class Method(ABC):
     def factors(self, params: Params) -> Factors:
         """D, C and U from a layer's ``params`` (the model's shared ones included)."""
 
-    def output_scale(self, params: Params, base_weight: Tensor, factors: Factors) -> Tensor | None:
-        """A factor (d_out,) for each output row of W x + s U C D x, or None for no rescaling."""
+    def constants(self, base_weight: Tensor) -> dict[str, Tensor]:
+        """Numbers that follow from the frozen W alone, computed once; ``params`` holds them beside the trained tensors."""
+        return {}
+
+    def output_scale(self, params: Params, base_weight: Tensor) -> Tensor | None:
+        """A factor (d_out,) for each output row of W x + s U C_t D x, or None for no rescaling."""
         return None
 
     def count(self, dims: Sequence[tuple[int, int]], num_tasks: int) -> int:
@@ -115,7 +119,12 @@ def kaiming_uniform_(tensor: Tensor, rng: torch.Generator, fan_in: int | None = 
     fan_in is the last dimension unless given.
     """
     bound = 1 / math.sqrt(fan_in or tensor.shape[-1])
-    tensor.uniform_(-bound, bound, generator=rng)
+    tensor.copy_(torch.empty(tensor.shape, dtype=tensor.dtype).uniform_(-bound, bound, generator=rng))
+
+
+def normal_(tensor: Tensor, rng: torch.Generator, std: float = 1.0) -> None:
+    """N(0, std^2). Like all starts it is drawn on the CPU, so that it is the same on every device."""
+    tensor.copy_(torch.empty(tensor.shape, dtype=tensor.dtype).normal_(0, std, generator=rng))
 
 
 def stable_softmax(logits: Tensor, temperature: float = 1.0) -> Tensor:

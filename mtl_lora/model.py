@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mtl_lora.context import TaskContext
 from mtl_lora.errors import InvalidInput
-from mtl_lora.layer import AdaptedLinear, _move, generator, new_parameters
+from mtl_lora.layer import AdaptedLinear, generator, new_parameters
 from mtl_lora.method import Method
 
 ALL_LINEAR = "all-linear"
@@ -42,7 +42,6 @@ class AdaptedModel(nn.Module):
         if not weight.is_meta:
             with torch.no_grad():
                 method.initialise_shared(self.shared, lambda tensor: generator(seed, "shared", tensor))
-                _move(self.shared, weight.device)
         for name, layer in layers.items():
             parent, _, child = name.rpartition(".")
             adapted = AdaptedLinear(layer, method, self.context, self.shared, seed, name)
