@@ -22,7 +22,15 @@ from mtl_lora import AdaptedModel, InvalidInput
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
 TENSORS = {"A": "lora_A.weight", "B": "lora_B.weight", "m": "lora_magnitude_vector"}  # ours -> PEFT's
-PLAIN = {"bias": "none", "use_rslora": False, "rank_pattern": {}, "alpha_pattern": {}, "modules_to_save": None}
+PLAIN = {  # what the rest of a configuration must be for the checkpoint to be plain LoRA
+    "bias": "none",
+    "lora_bias": False,
+    "use_rslora": False,
+    "rank_pattern": {},
+    "alpha_pattern": {},
+    "modules_to_save": None,
+}
+SAFE_STARTS = (True, False, None, "gaussian", "orthogonal")  # others (PiSSA, OLoRA, ..) change the base weights too
 
 
 @torch.no_grad()
@@ -65,17 +73,22 @@ def import_peft(base: nn.Module, folder: Path | str, tasks: Sequence[str]) -> Ad
     except (OSError, ValueError, SafetensorError) as error:
         raise InvalidInput(f"{folder} is no PEFT checkpoint ({CONFIG} and {WEIGHTS}): {error}") from error
     unlike = [name for name, plain in PLAIN.items() if (config.get(name) or plain) != plain]
+    unlike += [name for name in ("init_lora_weights",) if config.get(name) not in SAFE_STARTS]
     if config.get("peft_type") != "LORA" or unlike:
-        what = f"{unlike[0]}={config[unlike[0]]}" if unlike else f"peft_type {config.get('peft_type')}"
-        raise InvalidInput(f"{folder}: only plain LoRA and DoRA checkpoints can be imported, not {what}")
+        name = unlike[0] if unlike else "peft_type"
+        raise InvalidInput(f"{folder}: only plain LoRA and DoRA checkpoints can be imported, not {name}={config.get(name)}")
+    if not {"r", "lora_alpha"} <= set(config):
+        raise InvalidInput(f"{folder}: {CONFIG} lacks r or lora_alpha")
     layers = sorted({name.removeprefix(PREFIX).partition(".lora_")[0] for name in tensors})
     kind = DoRA if config.get("use_dora") else LoRA
-    method = kind(rank=config["r"], alpha=config["lora_alpha"], dropout=config["lora_dropout"])
+    method = kind(rank=config["r"], alpha=config["lora_alpha"], dropout=config.get("lora_dropout", 0.0))
     model = AdaptedModel(base, method, tasks, layers)
     for name, layer in model.layers():
         for own, parameter in layer.adapter.items():
             theirs = f"{PREFIX}{name}.{TENSORS[own]}"
             if theirs not in tensors or tensors[theirs].shape != parameter.shape:
                 raise InvalidInput(f"{folder}: {theirs} is missing or not of shape {tuple(parameter.shape)}")
-            parameter.copy_(tensors[theirs])
+            parameter.copy_(tensors.pop(theirs))
+    if tensors:
+        raise InvalidInput(f"{folder}: {min(tensors)} is no tensor of a plain LoRA or DoRA")
     return model

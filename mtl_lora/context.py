@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -15,9 +15,9 @@ from mtl_lora.errors import InvalidInput, unknown
 class TaskContext:
     """Holds the task of each sample of the current forward pass.
 
-    Gradient checkpointing runs layers again inside backward, when the pass that set the ids may be over; the ids
-    of the latest pass with gradients serve then. Several forward passes before one backward therefore need their
-    backward inside the context too, if checkpointing is on.
+    Gradient checkpointing runs layers again inside backward, when the pass that set the ids is over. Each recomputation
+    gets the ids of its own pass through :meth:`checkpoint_contexts`; reentrant checkpointing has no place for that, so the
+    ids of the latest pass with gradients serve there: one backward for each forward pass.
     """
 
     def __init__(self, tasks: Sequence[str]) -> None:
@@ -30,9 +30,19 @@ class TaskContext:
     @contextmanager
     def __call__(self, tasks: Tensor | Sequence[int | str], device: torch.device | None = None) -> Iterator[None]:
         """Run the enclosed forward pass with these tasks, one a sample: a LongTensor (samples,), or ids or names."""
-        previous, self._current = self._current, self._one_hot(tasks, device)
+        one_hot = self._one_hot(tasks, device)
         if torch.is_grad_enabled():
-            self._latest = self._current
+            self._latest = one_hot
+        with self._again(one_hot):
+            yield
+
+    def checkpoint_contexts(self) -> tuple[AbstractContextManager, AbstractContextManager]:
+        """The ``context_fn`` of ``torch.utils.checkpoint``: recompute with the task ids of now."""
+        return nullcontext(), self._again(self._current)
+
+    @contextmanager
+    def _again(self, one_hot: Tensor | None) -> Iterator[None]:
+        previous, self._current = self._current, one_hot
         try:
             yield
         finally:
@@ -46,18 +56,20 @@ class TaskContext:
                 f"task ids must be a LongTensor of one id a sample, not {tasks.dtype} of shape {tuple(tasks.shape)}"
             )
         # On an accelerator a wrong id trips the one_hot kernel's own check; looking here would wait for the device.
-        if tasks.device.type == "cpu" and bool(((tasks < 0) | (tasks >= len(self.tasks))).any()):
-            wrong = sorted({i for i in tasks.tolist() if not 0 <= i < len(self.tasks)})
-            raise InvalidInput(f"task id {', '.join(map(str, wrong))} is out of range; the tasks are {self.describe()}")
+        if tasks.device.type == "cpu":
+            for wrong in tasks[(tasks < 0) | (tasks >= len(self.tasks))].tolist():
+                self.index(wrong)
         return F.one_hot(tasks.to(device), len(self.tasks)).float()
 
     def index(self, task: int | str) -> int:
-        """The id of a task given by name (or by id)."""
-        if not isinstance(task, str):
-            return int(task)
-        if task not in self.tasks:
-            raise unknown("task", task, self.tasks)
-        return self.tasks.index(task)
+        """The id of a task given by name or by id; InvalidInput where there is no such task."""
+        if isinstance(task, str):
+            if task not in self.tasks:
+                raise unknown("task", task, self.tasks)
+            return self.tasks.index(task)
+        if not 0 <= task < len(self.tasks):
+            raise InvalidInput(f"task id {int(task)} is out of range; the tasks are {self.describe()}")
+        return int(task)
 
     def describe(self) -> str:
         """The tasks and their ids, for messages: "0 cola, 1 sst2"."""
@@ -74,7 +86,7 @@ class TaskContext:
         samples = one_hot.shape[0]
         if z.shape[0] % samples:
             raise InvalidInput(f"{samples} task ids do not fit a batch of {z.shape[0]} rows: give one id a sample")
-        picked = (one_hot.to(core.device, core.dtype) @ core.flatten(1)).to(z.dtype).unflatten(1, core.shape[1:])
+        picked = (one_hot.to(core.device, core.dtype) @ core.flatten(1)).to(z).unflatten(1, core.shape[1:])
         rows = z.reshape(samples, -1, z.shape[-1])
         routed = rows * picked[:, None] if core.dim() == 2 else torch.bmm(rows, picked.transpose(1, 2))
         return routed.reshape(*z.shape[:-1], routed.shape[-1])

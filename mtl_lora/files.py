@@ -52,7 +52,9 @@ def load_trained(model: nn.Module, path: Path | str) -> None:
 
 def describe(model: nn.Module) -> dict[str, Any]:
     """What trained tensors belong to: method and settings, tasks, base model."""
-    adapted = next(module for module in model.modules() if isinstance(module, AdaptedModel))
+    adapted = next((module for module in model.modules() if isinstance(module, AdaptedModel)), None)
+    if adapted is None:
+        raise InvalidInput(f"{type(model).__name__} holds no AdaptedModel, so there is nothing of it to save or load")
     return {
         "method": {"name": adapted.method.name, **dataclasses.asdict(adapted.method)},
         "tasks": list(adapted.tasks),
@@ -65,10 +67,14 @@ def _trained(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def _refuse_other(path: Path | str, held: dict[str, Any], wanted: dict[str, Any]) -> None:
-    for what, say in (("method", _settings), ("tasks", ", ".join), ("base", str)):
+    kinds = (
+        ("method", "another method", _settings),
+        ("tasks", "other tasks", ", ".join),
+        ("base", "another base model", str),
+    )
+    for what, other, say in kinds:
         if held[what] != wanted[what]:
-            label = "base model" if what == "base" else what
-            raise InvalidInput(f"{path} is of another {label}: {say(held[what])}; the model has {say(wanted[what])}")
+            raise InvalidInput(f"{path} is of {other}: {say(held[what])}; the model has {say(wanted[what])}")
 
 
 def _settings(method: dict[str, Any]) -> str:
@@ -79,7 +85,9 @@ def _fingerprint(model: AdaptedModel) -> str:
     """A hash of the adapted layers' names, shapes and first values, the same in float32 and bfloat16."""
     digest = hashlib.sha256()
     for name, layer in model.layers():
-        weight = layer.base.weight if layer._unmerged is None else layer._unmerged
+        if layer.weight.requires_grad:  # trained too, so no mark of the base
+            continue
+        weight = layer.weight if layer._unmerged is None else layer._unmerged
         digest.update(f"{name} {tuple(weight.shape)} ".encode())
         digest.update(weight.detach().flatten()[:64].to("cpu", torch.bfloat16).view(torch.int16).numpy().tobytes())
     return f"{type(model.base).__name__} {digest.hexdigest()[:16]}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -21,13 +20,13 @@ class AdaptedLinear(nn.Module):
     """
 
     def __init__(
-        self, base: nn.Linear, method: Method, context: TaskContext, shared: Mapping[str, nn.Parameter], seed: int, name: str
+        self, base: nn.Linear, method: Method, context: TaskContext, shared: nn.ParameterDict, seed: int, name: str
     ) -> None:
         super().__init__()
         self.base = base
         self.method = method
         self.context = context
-        self._shared = dict(shared)  # a plain dict, so that the parameters are listed once, by the model
+        self._shared = (shared,)  # in a tuple, so that its parameters are listed once, by the model
         dims = (base.in_features, base.out_features)
         self.adapter = new_parameters(method.shapes(*dims, len(context.tasks)), base.weight)
         with torch.no_grad():
@@ -40,9 +39,19 @@ class AdaptedLinear(nn.Module):
             self.register_buffer(constant, value, persistent=False)
         self.register_buffer("_unmerged", None, persistent=False)  # W, while a task is merged into the base
 
+    @property
+    def weight(self) -> Tensor:
+        """The base weight: some models look at its dtype before they call the layer."""
+        return self.base.weight
+
+    @property
+    def bias(self) -> Tensor | None:
+        """The base bias."""
+        return self.base.bias
+
     def _params(self) -> dict[str, Tensor]:
         """All tensors that the method reads: the model's shared ones, this layer's, and its constants."""
-        return {**self._shared, **self.adapter, **{name: getattr(self, name) for name in self._constants}}
+        return {**self._shared[0], **self.adapter, **{name: getattr(self, name) for name in self._constants}}
 
     def factors(self) -> Factors:
         """D, C and U as they stand now."""
@@ -58,11 +67,12 @@ class AdaptedLinear(nn.Module):
     @torch.no_grad()
     def merged_weight(self, task: int) -> Tensor:
         """W with the update of one task added (d_out, d_in): summed in float32 or better, then cast to W's dtype."""
-        a, b = self.fold(task)
-        wide = self.base.weight.to(a.dtype)
-        weight = wide + self.method.scaling * (b @ a)
-        scale = self.method.output_scale(self._params(), wide)
-        return (weight if scale is None else weight * scale[:, None]).to(self.base.weight.dtype)
+        with torch.autocast(self.weight.device.type, enabled=False):
+            a, b = (factor.to(_adapter_dtype(self.weight)) for factor in self.fold(task))
+            wide = self.weight.to(a.dtype)
+            weight = wide + self.method.scaling * (b @ a)
+            scale = self.method.output_scale(self._params(), wide)
+            return (weight if scale is None else weight * scale[:, None]).to(self.weight.dtype)
 
     def merge(self, task: int) -> None:
         """Put one task into the base weight; the layer then costs no more than its base."""
@@ -108,4 +118,4 @@ def generator(seed: int, *name: str) -> torch.Generator:
 
 def _adapter_dtype(base: Tensor) -> torch.dtype:
     """Adapters of half-precision models are trained in float32, as PEFT does by default."""
-    return torch.promote_types(base.dtype, torch.float32) if base.is_floating_point() else torch.float32
+    return torch.promote_types(base.dtype, torch.float32)

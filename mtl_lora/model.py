@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from mtl_lora.layer import AdaptedLinear, generator, new_parameters
 from mtl_lora.method import Method
 
 ALL_LINEAR = "all-linear"
+BATCH_INPUTS = ("input_ids", "inputs_embeds", "inputs", "pixel_values")  # inputs whose length is the number of samples
 
 
 class AdaptedModel(nn.Module):
@@ -72,21 +73,34 @@ class AdaptedModel(nn.Module):
         return self.context(tasks, next(self.base.parameters()).device)
 
     def forward(self, *args: Any, task_ids: Tensor | Sequence[int | str] | None = None, **kwargs: Any) -> Any:
-        """The base model's forward pass; ``task_ids`` as in :meth:`use_tasks`, unless called inside that context."""
-        if task_ids is None:
-            return self.base(*args, **kwargs)
-        batch = next((value for value in [*args, *kwargs.values()] if isinstance(value, Tensor)), None)
-        if batch is not None and len(batch) != len(task_ids):
-            raise InvalidInput(f"{len(task_ids)} task ids do not fit a batch of {len(batch)}: give one id a sample")
-        with self.use_tasks(task_ids):
+        """The base model's forward pass; ``task_ids`` as in :meth:`use_tasks`, unless called inside that context.
+
+        Ids that lie on an accelerator already are not looked at here: a wrong one ends in the device's own assertion.
+        """
+        with self._tasks_of_batch(args, kwargs, task_ids):
             return self.base(*args, **kwargs)
 
+    @torch.no_grad()
     def generate(self, *args: Any, task_ids: Tensor | Sequence[int | str] | None = None, **kwargs: Any) -> Any:
         """The base model's ``generate``, each prompt with its own task; beams and returned sequences follow it."""
+        with self._tasks_of_batch(args, kwargs, task_ids):
+            return self.base.generate(*args, **kwargs)
+
+    def _tasks_of_batch(self, args: tuple, kwargs: Mapping[str, Any], task_ids: Any) -> AbstractContextManager[None]:
         if task_ids is None:
-            return self.base.generate(*args, **kwargs)
-        with self.use_tasks(task_ids):
-            return self.base.generate(*args, **kwargs)
+            return nullcontext()
+        named = [kwargs[name] for name in BATCH_INPUTS if kwargs.get(name) is not None]
+        batch = next((value for value in [*named, *args] if isinstance(value, Tensor)), None)
+        if batch is not None and len(batch) != len(task_ids):
+            raise InvalidInput(f"{len(task_ids)} task ids do not fit a batch of {len(batch)}: give one id a sample")
+        return self.use_tasks(task_ids)
+
+    def activation_checkpointing_enable(self, activation_checkpointing_kwargs: Mapping[str, Any] | None = None) -> None:
+        """The base model's; each recomputation gets the task ids of its own forward pass (see TaskContext)."""
+        kwargs = {"use_reentrant": False, **(activation_checkpointing_kwargs or {})}
+        if not kwargs["use_reentrant"]:
+            kwargs["context_fn"] = self.context.checkpoint_contexts
+        self.base.activation_checkpointing_enable(kwargs)
 
     def merge(self, task: str, check: Mapping[str, Any] | None = None) -> float | None:
         """Put one task into the base weights, so that it runs at the cost of the base model alone.
@@ -125,8 +139,11 @@ class AdaptedModel(nn.Module):
     def _first_output(self, inputs: Mapping[str, Any] | None, task: str) -> Tensor | None:
         if inputs is None:
             return None
-        samples = len(next(value for value in inputs.values() if isinstance(value, Tensor)))
-        return self(**inputs, task_ids=[task] * samples)[0].float()
+        samples = len(next(inputs[name] for name in BATCH_INPUTS if name in inputs))
+        training = self.training
+        output = self.eval()(**inputs, task_ids=[task] * samples)[0].float()
+        self.train(training)
+        return output
 
     def __getattr__(self, name: str) -> Any:
         """What this wrapper lacks is the base model's: config, generate, gradient_checkpointing_enable, ..."""
@@ -141,17 +158,31 @@ class AdaptedModel(nn.Module):
 def target_layers(model: nn.Module, targets: Sequence[str]) -> dict[str, nn.Linear]:
     """The linear layers that ``targets`` name, by path. InvalidInput where a target names none, or none that can be."""
     modules = dict(model.named_modules())
-    linear = {name: module for name, module in modules.items() if _is_plain_linear(module)}
-    known = sorted({name.rpartition(".")[2] for name in linear})
     if any(isinstance(module, AdaptedLinear) for module in modules.values()):
         raise InvalidInput("the model is adapted already: load the base model again")
+    linear = {name: module for name, module in modules.items() if type(module) is nn.Linear and not _bypassed(name, modules)}
     if list(targets) == [ALL_LINEAR]:
+        # Heads on top of the base model are not part of it; neither is the output embedding.
+        inside = set(getattr(model, "base_model", model).modules())
         output = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
-        found = {name: module for name, module in linear.items() if module is not output}
+        found = {name for name, module in linear.items() if module in inside and module is not output}
         if not found:
             raise InvalidInput(f"{type(model).__name__} has no torch.nn.Linear layer to adapt")
-        return found
-    found = {}
+    else:
+        found = _named(model, modules, linear, targets)
+    for name in found:
+        users = [other for other, p in model.named_parameters(remove_duplicate=False) if p is linear[name].weight]
+        if len(users) > 1:
+            raise InvalidInput(f"target module {name} shares its weight ({', '.join(users)}) and cannot be adapted")
+    return {name: linear[name] for name in linear if name in found}
+
+
+def _named(
+    model: nn.Module, modules: Mapping[str, nn.Module], linear: Mapping[str, nn.Linear], targets: Sequence[str]
+) -> set[str]:
+    known = ", ".join(sorted({name.rpartition(".")[2] for name in linear}))
+    hint = f"its linear layers: {known}" if known else "it has no torch.nn.Linear layer"
+    found = set()
     for target in targets:
         named = [name for name in modules if name == target or name.endswith(f".{target}")]
         refused = next((name for name in named if name not in linear), None)
@@ -159,12 +190,11 @@ def target_layers(model: nn.Module, targets: Sequence[str]) -> dict[str, nn.Line
             kind = type(modules[refused]).__name__
             raise InvalidInput(f"target module {target!r}: {refused} is a {kind}, and only torch.nn.Linear can be adapted")
         if not named:
-            hint = f"its linear layers: {', '.join(known)}" if known else "it has no torch.nn.Linear layer"
             raise InvalidInput(f"target module {target!r} is not in {type(model).__name__}; {hint} (or {ALL_LINEAR})")
-        found |= {name: linear[name] for name in named}
+        found.update(named)
     if not found:
-        raise InvalidInput(f"no target modules given; {type(model).__name__} has: {', '.join(known)} (or {ALL_LINEAR})")
-    return {name: found[name] for name in linear if name in found}
+        raise InvalidInput(f"no target modules given for {type(model).__name__}; {hint} (or {ALL_LINEAR})")
+    return found
 
 
 def target_dims(model: nn.Module, targets: Sequence[str]) -> list[tuple[int, int]]:
@@ -172,6 +202,7 @@ def target_dims(model: nn.Module, targets: Sequence[str]) -> list[tuple[int, int
     return [(layer.in_features, layer.out_features) for layer in target_layers(model, targets).values()]
 
 
-def _is_plain_linear(module: nn.Module) -> bool:
-    # nn.MultiheadAttention reads the weight of its output layer without calling it.
-    return isinstance(module, nn.Linear) and not isinstance(module, nn.modules.linear.NonDynamicallyQuantizableLinear)
+def _bypassed(name: str, modules: Mapping[str, nn.Module]) -> bool:
+    """Whether the layer lies in a torch module that reads weights without calling their layers."""
+    parents = [modules[""], *(modules[name[:i]] for i, letter in enumerate(name) if letter == ".")]
+    return any(isinstance(parent, (nn.MultiheadAttention, nn.TransformerEncoderLayer)) for parent in parents)

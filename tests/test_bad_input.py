@@ -46,6 +46,35 @@ def test_a_wrong_number_of_task_ids(count: int) -> None:
         adapted_llama(MTLLoRA(rank=4))(tokens(), task_ids=torch.zeros(count, dtype=torch.long))
 
 
+def test_a_wrong_number_of_task_ids_in_generation() -> None:
+    with refused("2 task ids do not fit a batch of 6: give one id a sample"):
+        adapted_llama(MTLLoRA(rank=4)).generate(tokens(), task_ids=[0, 1])
+
+
+@pytest.mark.parametrize("method", [MTLLoRA(rank=4), LoRA(rank=4)], ids=lambda m: m.name)
+def test_merging_a_task_that_is_not_there_changes_nothing(method) -> None:
+    model = adapted_llama(method)
+    before = model(tokens(), task_ids=["c"] * 6).logits
+    for wrong in (5, -1, "d"):
+        with refused("out of range|unknown task"):
+            model.merge(wrong)
+    assert torch.equal(model(tokens(), task_ids=["c"] * 6).logits, before)
+
+
+def test_a_layer_that_shares_its_weight() -> None:
+    model = tiny_llama()
+    model.lm_head.weight = model.model.embed_tokens.weight
+    with refused(r"target module lm_head shares its weight \(model.embed_tokens.weight, lm_head.weight\)"):
+        AdaptedModel(model, LoRA(rank=4), TASKS, ["lm_head"])
+
+
+def test_layers_that_torch_reads_past() -> None:
+    with refused("self_attn.out_proj is a NonDynamicallyQuantizableLinear"):
+        AdaptedModel(torch.nn.TransformerEncoderLayer(32, 4), LoRA(rank=4), TASKS, ["out_proj"])
+    with refused("TransformerEncoderLayer has no torch.nn.Linear layer to adapt"):
+        AdaptedModel(torch.nn.TransformerEncoderLayer(32, 4), LoRA(rank=4), TASKS, ["all-linear"])
+
+
 def test_task_ids_that_are_no_long_tensor() -> None:
     with refused("task ids must be a LongTensor of one id a sample, not torch.float32"):
         adapted_llama(MTLLoRA(rank=4))(tokens(), task_ids=torch.zeros(6))

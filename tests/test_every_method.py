@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -77,7 +78,7 @@ def test_tasks_differ_exactly_where_the_method_knows_tasks(method: Method) -> No
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 def test_outputs_and_gradients_are_finite_in_every_precision(method: Method, dtype: torch.dtype) -> None:
-    model = AdaptedModel(tiny_llama().to(dtype), method, TASKS, LLAMA_TARGETS)
+    model = randomise_adapters(AdaptedModel(tiny_llama().to(dtype), method, TASKS, LLAMA_TARGETS))
     for all_in_half in (False, True):  # adapters in float32 as they are made, then as the caller may cast them
         model = model.to(dtype) if all_in_half else model
         logits = model(tokens(), task_ids=IDS).logits
@@ -97,7 +98,7 @@ def test_training_leaves_base_weights_and_biases_untouched(method: Method, make)
     base = make()
     before = {name: tensor.clone() for name, tensor in base.state_dict().items()}
     model = AdaptedModel(copy.deepcopy(base), method, TASKS, ["all-linear"])
-    optimizer = torch.optim.AdamW(model.adapter_parameters().values(), lr=0.1)
+    optimizer = torch.optim.AdamW((p for p in model.parameters() if p.requires_grad), lr=0.1)
     for _ in range(2):
         model(tokens(), task_ids=IDS)[0].square().mean().backward()
         optimizer.step()
@@ -151,6 +152,49 @@ def test_gradient_checkpointing_gives_the_same_gradients(method: Method, reentra
         model(tokens(), task_ids=IDS).logits.square().mean().backward()
     for (name, p), q in zip(plain.adapter_parameters().items(), checkpointed.adapter_parameters().values(), strict=True):
         torch.testing.assert_close(p.grad, q.grad, msg=name)
+
+
+def test_each_recomputation_gets_the_tasks_of_its_own_pass(method: Method) -> None:
+    """Two forward passes of different tasks before one backward, and generation in between."""
+    plain, checkpointed = adapted_llama(method).train(), adapted_llama(method).train()
+    checkpointed.activation_checkpointing_enable()
+    checkpointed.enable_input_require_grads()
+    for model in (plain, checkpointed):
+        losses = [model(tokens(seed=i), task_ids=[i] * 6).logits.square().mean() for i in range(2)]
+        if model is checkpointed:
+            model.generate(tokens(2), task_ids=[2, 2], max_new_tokens=1, pad_token_id=0)
+        sum(losses).backward()
+    for (name, p), q in zip(plain.adapter_parameters().items(), checkpointed.adapter_parameters().values(), strict=True):
+        torch.testing.assert_close(p.grad, q.grad, msg=name)
+
+
+def test_autocast_stays_close_to_float32(method: Method) -> None:
+    model = AdaptedModel(tiny_llama(), method, TASKS, LLAMA_TARGETS)
+    with torch.no_grad():
+        for parameter in model.adapter_parameters().values():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
+    wide = model(tokens(), task_ids=IDS).logits
+    with torch.autocast("cpu", torch.bfloat16):
+        narrow = model(tokens(), task_ids=IDS).logits
+    torch.testing.assert_close(narrow.float(), wide, rtol=0.05, atol=0.02)
+
+
+def test_dropout_acts_on_the_low_rank_branch_in_training_alone(method: Method) -> None:
+    dropping = dataclasses.replace(method, dropout=0.5)
+    model = randomise_adapters(AdaptedModel(tiny_bert().double(), dropping, TASKS, ["query"]))
+    _, layer = next(iter(model.layers()))
+    x = torch.randn(6, 5, 32, dtype=torch.float64)
+    with model.use_tasks(IDS):
+        assert torch.equal(layer.eval()(x), layer(x))
+        layer.train()
+        mean = torch.stack([layer(x) for _ in range(4000)]).mean(0)
+        assert not torch.equal(layer(x), layer(x))
+        torch.testing.assert_close(mean, layer.eval()(x), rtol=0.1, atol=0.3)
+        with torch.no_grad():
+            for name in ("B", "scale"):
+                if name in layer.adapter:
+                    layer.adapter[name].zero_()
+        assert torch.equal(layer.train()(x), layer(x))  # W x itself is never dropped
 
 
 def test_the_start_depends_on_the_seed_alone(method: Method) -> None:

@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+import copy
+
 import peft
 import pytest
 import torch
 from conftest import LLAMA_TARGETS, TASKS, adapted_llama, tiny_bert, tiny_llama, tokens
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    LlamaConfig,
+    LlamaForCausalLM,
+    T5Config,
+    T5EncoderModel,
+)
 
 from baselines.dora import DoRA
 from baselines.lora import LoRA
 from baselines.moelora import MoELoRA
 from baselines.multilora import MultiLoRA
-from mtl_lora import AdaptedModel, InvalidInput, Method, MTLLoRA, find_method, fit_rank, parse_budget, target_dims
+from mtl_lora import (
+    AdaptedModel,
+    InvalidInput,
+    Method,
+    MTLLoRA,
+    find_method,
+    fit_rank,
+    load_trained,
+    parse_budget,
+    save_trained,
+    target_dims,
+)
 from mtl_lora.model import ALL_LINEAR
 
 
@@ -173,3 +193,28 @@ def test_all_linear_adapts_every_linear_layer_but_the_output_embedding() -> None
     model = AdaptedModel(tiny_llama(), LoRA(rank=2), TASKS, [ALL_LINEAR])
     assert len(list(model.layers())) == 2 * 7
     assert type(model.base.lm_head) is torch.nn.Linear
+
+
+def test_all_linear_leaves_a_head_alone_and_its_file_loads_again(tmp_path) -> None:
+    torch.manual_seed(0)
+    config = BertConfig(vocab_size=50, hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=4)
+    base = BertForSequenceClassification(config)
+    model = AdaptedModel(copy.deepcopy(base), LoRA(rank=2), TASKS, [ALL_LINEAR])
+    assert all(name.startswith("bert.") for name, _ in model.layers())
+    model.base.classifier.requires_grad_(True)
+    with torch.no_grad():
+        model.base.classifier.weight.add_(1)
+    save_trained(model, tmp_path / "a")
+    again = AdaptedModel(base, LoRA(rank=2), TASKS, [ALL_LINEAR])
+    again.base.classifier.requires_grad_(True)
+    load_trained(again, tmp_path / "a")
+    assert torch.equal(again.base.classifier.weight, model.base.classifier.weight)
+
+
+def test_models_that_read_the_weight_of_a_layer_can_be_adapted() -> None:
+    torch.manual_seed(0)
+    config = T5Config(vocab_size=50, d_model=32, d_kv=8, d_ff=48, num_layers=1, num_heads=4)
+    base = T5EncoderModel(config).eval()
+    expected = base(tokens())[0]
+    model = AdaptedModel(base, MTLLoRA(rank=2), TASKS, ["q", "v", "wo"])
+    torch.testing.assert_close(model(tokens(), task_ids=[0, 1, 2, 0, 1, 2])[0], expected)
