@@ -41,9 +41,9 @@ def main() -> None:
     except InvalidInput as error:
         print(f"mtl-lora: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("mtl-lora: stopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+    except OSError as error:
+        print(f"mtl-lora: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 @app.command("list")
@@ -97,7 +97,7 @@ def _study(
     from benchmarks.sources import Source
     from benchmarks.suite import find_suite
 
-    chosen = find_preset(preset)
+    chosen, source = find_preset(preset), Source(mirror)
     model = chosen.backbone if backbone is None else dataclasses.replace(chosen.backbone, id=backbone, revision=None)
     reading = {"pooling": pooling, "max_length": max_length, "targets": tuple(parse_names(targets)) or None}
     recipe = {
@@ -110,13 +110,13 @@ def _study(
     return Study(
         suite=find_suite(suite),
         task_names=parse_names(tasks),
-        backbone=_replace(model, reading),
+        backbone=source.pin(_replace(model, reading)),
         recipe=_replace(chosen.recipe, recipe),
         precision=precision or chosen.precision,
         budget=budget or chosen.budget,
         methods=parse_methods(methods),
         seeds=parse_seeds(seeds),
-        source=Source(mirror),
+        source=source,
         split=split,
         max_train=max_train,
         max_eval=max_eval,
@@ -197,7 +197,11 @@ def run(
     from benchmarks.runner import run_study
     from benchmarks.trainer import Execution
 
-    run_study(study, RunStore(results), Execution(accumulation, gradient_checkpointing))
+    try:
+        run_study(study, RunStore(results), Execution(accumulation, gradient_checkpointing))
+    except KeyboardInterrupt:
+        print("mtl-lora: stopped; the same command goes on from here", file=sys.stderr)
+        raise typer.Exit(130) from None
 
 
 @app.command()

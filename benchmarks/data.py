@@ -59,17 +59,33 @@ def encode(data: Sequence[TaskData], tokenizer: PreTrainedTokenizerBase, max_len
     A task's id is its place in ``data``. Test rows come longest first, so that padding is little and a batch too large
     for the device shows at once.
     """
-    both = []
-    for part in ("train", "test"):
-        encoded = [_encode(getattr(d, part), i, tokenizer, max_length) for i, d in enumerate(data)]
-        both.append(concatenate_datasets(encoded))
-    train, test = both
+    train = concatenate_datasets([encode_task(d.train, i, tokenizer, max_length) for i, d in enumerate(data)])
+    test = concatenate_datasets([encode_task(d.test, i, tokenizer, max_length) for i, d in enumerate(data)])
     return train, test.select(np.argsort(-lengths(test), kind="stable"))
+
+
+def encode_task(rows: Dataset, task_id: int, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Dataset:
+    """Rows of one task (columns text, text_pair or none, label, row) as tokens."""
+
+    def tokens(batch: dict) -> dict:
+        texts = [batch["text"], batch["text_pair"]] if "text_pair" in batch else [batch["text"]]
+        if len(texts) == 2 and tokenizer.sep_token is None:  # causal tokenizers would run the two texts together
+            texts = [[f"{a}\n{b}" for a, b in zip(*texts, strict=True)]]
+        encoded = dict(tokenizer(*texts, truncation=True, max_length=max_length, padding=False))
+        count = len(batch["label"])
+        return encoded | {
+            "length": [len(ids) for ids in encoded["input_ids"]],
+            "labels": [float(label) for label in batch["label"]],
+            "task_ids": [task_id] * count,
+        }
+
+    text = [name for name in rows.column_names if name != "row"]
+    return rows.map(tokens, batched=True, remove_columns=text, load_from_cache_file=False, keep_in_memory=True)
 
 
 def lengths(rows: Dataset) -> np.ndarray:
     """Tokens of each row."""
-    return np.array(rows["length"])
+    return np.array(rows["length"][:])
 
 
 def steps(sizes: Sequence[int], recipe: Recipe) -> int:
@@ -84,8 +100,12 @@ def schedule(sizes: Sequence[int], lengths: np.ndarray, recipe: Recipe, seed: in
     of BUCKET_BATCHES batches, rows are sorted by length and the batches shuffled: less padding, tasks still mixed.
     """
     rng = np.random.default_rng([seed, 1])
-    share = np.array(sizes, dtype=float) ** (1 / recipe.temperature if recipe.sampling == "temperature" else 1)
-    draws = np.floor(share / share.sum() * recipe.epochs * sum(sizes)).astype(int)
+    if recipe.sampling == "temperature":
+        share = np.array(sizes, dtype=float) ** (1 / recipe.temperature)
+        draws = np.maximum(share / share.sum() * recipe.epochs * sum(sizes), 1).astype(int)
+        draws[draws.argmax()] += recipe.epochs * sum(sizes) - draws.sum()
+    else:
+        draws = recipe.epochs * np.array(sizes)
     starts = np.cumsum([0, *sizes[:-1]])
     rows = [
         start + np.concatenate([rng.permutation(size) for _ in range(-(-n // size))])[:n]
@@ -144,20 +164,3 @@ def _fingerprint(*parts: Dataset) -> str:
         for row in part:
             digest.update(json.dumps(row, sort_keys=True).encode())
     return digest.hexdigest()[:16]
-
-
-def _encode(rows: Dataset, task_id: int, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Dataset:
-    def tokens(batch: dict) -> dict:
-        texts = [batch["text"], batch["text_pair"]] if "text_pair" in batch else [batch["text"]]
-        if len(texts) == 2 and tokenizer.sep_token is None:  # causal tokenizers would run the two texts together
-            texts = [[f"{a}\n{b}" for a, b in zip(*texts, strict=True)]]
-        encoded = dict(tokenizer(*texts, truncation=True, max_length=max_length, padding=False))
-        count = len(batch["label"])
-        return encoded | {
-            "length": [len(ids) for ids in encoded["input_ids"]],
-            "labels": [float(label) for label in batch["label"]],
-            "task_ids": [task_id] * count,
-        }
-
-    text = [name for name in rows.column_names if name != "row"]
-    return rows.map(tokens, batched=True, remove_columns=text, load_from_cache_file=False, keep_in_memory=True)

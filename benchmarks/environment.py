@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import platform
 import resource
 import subprocess
@@ -37,10 +38,18 @@ def hardware() -> str:
 
 
 def peak_memory() -> int:
-    """Bytes: the most that was allocated on the accelerator, else the largest size of this process so far."""
+    """Bytes: the most allocated on the accelerator since :func:`forget_memory`, else the largest size of this process."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def forget_memory() -> None:
+    """Free what earlier runs left (models in reference cycles hold an accelerator's memory) and start a new peak."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
 
 
 def _processor() -> str:
@@ -50,7 +59,7 @@ def _processor() -> str:
 
 
 def _git() -> dict[str, Any] | None:
-    """Revision of the checkout this package lies in; dirty where tracked files outside results/ differ from it."""
+    """Revision of the checkout this package lies in; dirty where files outside results/ differ from it."""
 
     def ask(*command: str) -> str:
         return subprocess.run(
@@ -60,7 +69,7 @@ def _git() -> dict[str, Any] | None:
     try:
         return {
             "revision": ask("rev-parse", "HEAD"),
-            "dirty": bool(ask("status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")),
+            "dirty": bool(ask("status", "--porcelain", "--", ".", ":!results")),
         }
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -37,7 +37,7 @@ def seconds_a_run(study: Study, store: RunStore) -> tuple[float, str] | None:
         return None
     train, test = _probe(study)
     rows = sum(len(d.test) for d in study.data)
-    return train * samples + test * rows, f"{PROBE_STEPS} steps measured now"
+    return train * samples + test * rows, "a few steps measured now"
 
 
 def _probe(study: Study) -> tuple[float, float]:
@@ -51,7 +51,7 @@ def _probe(study: Study) -> tuple[float, float]:
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.0)
     size = study.recipe.batch_size
     times: dict[bool, list[float]] = {True: [], False: []}
-    for step in range(PROBE_STEPS):
+    for step in range(min(PROBE_STEPS, study.steps)):
         rows = train.select(order[step * size : (step + 1) * size])
         batch = {name: tensor.to(device) for name, tensor in Collator(tokenizer)(list(rows)).items()}
         for training in (True, False):
@@ -67,7 +67,8 @@ def _probe(study: Study) -> tuple[float, float]:
                 optimizer.zero_grad()
             loss.item()  # waits for the device
             times[training].append((time.perf_counter() - start) / len(rows))
-    return statistics.median(times[True][1:]), statistics.median(times[False][1:])
+    # The first step warms up, where there are more.
+    return statistics.median(times[True][1:] or times[True]), statistics.median(times[False][1:] or times[False])
 
 
 def _listed(study: Study) -> dict:

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerBase
 
 from baselines.peft_format import export_peft
-from benchmarks.data import Collator, TaskData, encode
+from benchmarks.data import Collator, encode_task
 from benchmarks.model import MultiTaskModel, build_model
 from benchmarks.records import RunConfig, RunStore
 from benchmarks.sources import Source
@@ -44,6 +44,7 @@ class FinishedRun:
         run = RunConfig.of(record)
         model = build_model(run, source)
         load_trained(model, store.trained_path(run_id))
+        model.to("cuda" if torch.cuda.is_available() else "cpu")
         return cls(run, model.eval(), source.tokenizer(run.backbone["id"], run.backbone["revision"]))
 
     def task(self, name: str) -> Task:
@@ -62,10 +63,9 @@ class FinishedRun:
         while batch := list(islice(stream, BATCH)):
             texts = [self._columns(task, number, line.rstrip("\r\n")) for number, line in batch]
             rows = Dataset.from_list([text | {"label": 0.0, "row": row} for row, text in enumerate(texts)])
-            encoded, _ = encode([TaskData(task, rows, rows, "")], self.tokenizer, self.run.backbone["max_length"])
+            encoded = encode_task(rows, index, self.tokenizer, self.run.backbone["max_length"])
             inputs = Collator(self.tokenizer)(list(encoded))
-            inputs |= {"task_ids": torch.full((len(batch),), index)}
-            inputs.pop("labels")
+            inputs = {name: tensor.to(self.model.heads.weight.device) for name, tensor in inputs.items() if name != "labels"}
             for value in self.model(**inputs)["predictions"].tolist():
                 yield f"{value:.3f}" if task.graded else task.labels[int(value)]
         self.model.backbone.unmerge()

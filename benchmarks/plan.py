@@ -66,6 +66,13 @@ class Study:
         """Parameters of the base, (d_in, d_out) of the layers to adapt, width of its hidden states."""
         model = self.source.skeleton(self.backbone.id, self.backbone.revision)
         base = sum(p.numel() for p in model.parameters())
+        if not hasattr(model.config, "hidden_size"):
+            raise InvalidInput(f"model {self.backbone.id} has no single hidden_size to put heads on")
+        most = getattr(model.config, "max_position_embeddings", self.backbone.max_length)
+        if self.backbone.max_length > most:
+            raise InvalidInput(
+                f"max length {self.backbone.max_length}: {self.backbone.id} has no more than {most} positions"
+            )
         return base, target_dims(model, self.backbone.targets), model.config.hidden_size
 
     @property
@@ -106,6 +113,8 @@ class Study:
 
     def runs(self) -> list[RunConfig]:
         """Every run, seed by seed, so that a study cut short has whole comparisons."""
+        if not self.steps:
+            raise InvalidInput(f"the training rows do not fill one batch of {self.recipe.batch_size}")
         return [self._run(label, fit, seed) for seed in self.seeds for label, fit in self.fits.items()]
 
     def _run(self, label: str, fit: Fit, seed: int) -> RunConfig:
@@ -147,7 +156,8 @@ def _parse_method(text: str) -> MethodChoice:
             settings[key] = type(defaults[key])(value)
         except ValueError as error:
             raise InvalidInput(f"{name}: {key} must be of the kind of {defaults[key]!r}, not {value!r}") from error
-    settings = {key: value for key, value in settings.items() if value != defaults[key]}
+    # A default is not worth naming, but dropout's default is the recipe's.
+    settings = {key: value for key, value in sorted(settings.items()) if value != defaults[key] or key == "dropout"}
     return MethodChoice(":".join([name, *(f"{key}={value}" for key, value in settings.items())]), name, settings)
 
 
@@ -157,8 +167,8 @@ def parse_seeds(text: str) -> list[int]:
         seeds = [int(part) for part in text.split(",")]
     except ValueError:
         seeds = []
-    if not seeds or min(seeds) < 0 or len(set(seeds)) != len(seeds):
-        raise InvalidInput(f"seeds must be different whole numbers from 0, like 0,1,2, not {text!r}")
+    if not seeds or min(seeds) < 0 or max(seeds) >= 2**32 or len(set(seeds)) != len(seeds):
+        raise InvalidInput(f"seeds must be different whole numbers from 0 to 2**32 - 1, like 0,1,2, not {text!r}")
     return seeds
 
 

@@ -36,6 +36,10 @@ class Recipe:
         for name in ("epochs", "batch_size", "learning_rate", "temperature"):
             if getattr(self, name) <= 0:
                 raise InvalidInput(f"{name.replace('_', ' ')} must be above 0, not {getattr(self, name)}")
+        if (self.sampling == "temperature") != (self.temperature > 1):
+            raise InvalidInput(
+                f"temperature sampling goes with a temperature above 1, not {self.sampling} with {self.temperature:g}"
+            )
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ class ProgressReport(TrainerCallback):
         self.phase.advance(state.global_step)
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self._close()
+        self.close()
 
     def on_prediction_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -36,16 +36,17 @@ class ProgressReport(TrainerCallback):
     def on_predict(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, *_: Any, **kwargs: Any
     ) -> None:
-        self._close()
+        self.close()
+
+    def close(self) -> None:
+        """End what is shown, however the run ended: a bar left open hides the cursor."""
+        if self.phase is not None:
+            self.phase.close()
+        self.phase = None
 
     def _open(self, name: str, total: int, done: int, state: TrainerState) -> None:
         kind = _Bar if sys.stdout.isatty() else _Lines
         self.phase = kind(name, total, done, state.is_world_process_zero)
-
-    def _close(self) -> None:
-        if self.phase is not None:
-            self.phase.close()
-        self.phase = None
 
 
 class _Bar:

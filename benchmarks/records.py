@@ -84,8 +84,8 @@ class RunStore:
         return read_record(path) if path.exists() else None
 
     @contextmanager
-    def claim(self, run_id: str, wait: bool) -> Iterator[bool]:
-        """Hold a run for this process. Gives whether it could be had; with ``wait``, not before it can.
+    def claim(self, run_id: str) -> Iterator[bool]:
+        """Hold a run for this process. Gives whether it could be had, or another process holds it.
 
         The lock goes with the process that holds it, however that ends.
         """
@@ -93,12 +93,12 @@ class RunStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w") as stream:
             try:
-                fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 yield False
             else:
                 yield True
-                if self.record_path(run_id).exists():  # whoever still waits for the lock will see the record
+                if self.record_path(run_id).exists():  # whoever opened it meanwhile will see the record
                     path.unlink(missing_ok=True)
 
     def all(self) -> list[dict[str, Any]]:

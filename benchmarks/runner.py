@@ -7,7 +7,8 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,47 +36,54 @@ from benchmarks.trainer import (
     training_arguments,
 )
 
+POLL_SECONDS = 5
+
 
 def run_study(study: Study, store: RunStore, execution: Execution) -> list[dict[str, Any]]:
     """Do every run of the study that has no record yet; the records of all of them.
 
-    Several processes may work on one folder: a run that another one is busy with is left to the end, and done here
-    only if that process ended without a record.
+    Several jobs may work on one folder: a run that another one is busy with is left to the end, and done here only if
+    that job ended without a record.
     """
     process = PartialState(cpu=not torch.cuda.is_available())
+    say = partial(print, flush=True) if process.is_main_process else lambda _: None
     runs = study.runs()
-    waiting = [run for run in runs if store.find(run.id) is None]
-    say = print if process.is_main_process else lambda *_, **__: None
-    say(f"{len(runs)} runs, {len(runs) - len(waiting)} finished already; results in {store.folder}", flush=True)
-    if waiting:
-        worker = _Worker(study, store, execution)
-        done, start = 0, time.monotonic()
-        for wait in (False, True):
-            busy = []
-            for run in waiting:
-                with _claim(store, run, wait, process) as ours:
-                    if not ours:
-                        busy.append(run)
-                        say(f"{run.title} ({run.id}) is being run by another process", flush=True)
-                    elif store.find(run.id) is None:
-                        left = (time.monotonic() - start) / done * (len(waiting) - done) if done else None
-                        estimate = f", about {duration(left)} left" if left else ""
-                        say(f"[{done + 1}/{len(waiting)}{estimate}] {run.title} ({run.id})", flush=True)
-                        record = worker.run(run)
-                        done += 1
-                        say(f"  score {100 * record['score']:.2f} -> {store.record_path(run.id)}", flush=True)
-            waiting = busy
+    if process.is_main_process:
+        finished = sum(store.find(run.id) is not None for run in runs)
+        say(f"{len(runs)} runs, {finished} finished already; results in {store.folder}")
+    worker: _Worker | None = None
+    waiting, done, start = runs, 0, time.monotonic()
+    while waiting:
+        busy = []
+        for run in waiting:
+            with _claim(store, run, process) as state:
+                if state == "busy":
+                    busy.append(run)
+                elif state == "ours":
+                    worker = worker or _Worker(study, store, execution)
+                    left = (time.monotonic() - start) / done * (len(waiting) - waiting.index(run)) if done else None
+                    estimate = f", about {duration(left)} left" if left else ""
+                    say(f"[{runs.index(run) + 1}/{len(runs)}{estimate}] {run.title} ({run.id})")
+                    record = worker.run(run)
+                    done += 1
+                    say(f"  score {100 * record['score']:.2f} -> {store.record_path(run.id)}")
+        if busy and len(busy) < len(waiting):
+            say(f"waiting for {len(busy)} runs that another job is busy with")
+        elif busy:
+            time.sleep(POLL_SECONDS)
+        waiting = busy
     return [store.find(run.id) for run in runs]
 
 
 @contextmanager
-def _claim(store: RunStore, run: RunConfig, wait: bool, process: PartialState) -> Iterator[bool]:
-    """The store's claim, made by the main process for all that train this run together."""
-    if process.is_main_process:
-        with store.claim(run.id, wait) as ours:
-            yield broadcast_object_list([ours])[0]
-    else:
+def _claim(store: RunStore, run: RunConfig, process: PartialState) -> Iterator[str]:
+    """Whether a run is "ours" to do, "busy" with another job, or "done": the main process finds out for its whole job."""
+    if not process.is_main_process:
         yield broadcast_object_list([None])[0]
+        return
+    with store.claim(run.id) as ours:
+        state = "busy" if not ours else "done" if store.find(run.id) else "ours"
+        yield broadcast_object_list([state])[0]
 
 
 class _Worker:
@@ -92,24 +100,29 @@ class _Worker:
 
     def run(self, run: RunConfig) -> dict[str, Any]:
         """Train, evaluate and record one run, from its last checkpoint where there is one."""
+        environment.forget_memory()
         set_seed(run.seed)
         model = build_model(run, self.study.source)
         order = schedule([len(d.train) for d in self.study.data], lengths(self.train), self.study.recipe, run.seed)
         arguments = training_arguments(run, self.study.recipe, self.store.checkpoints(run.id), self.execution, len(order))
         batches = -(-len(self.test) // (arguments.eval_batch_size * arguments.world_size))
+        progress = ProgressReport(batches)
         trainer = AdapterTrainer(
             model=model,
             args=arguments,
             train_dataset=self.train.select(order),
             data_collator=Collator(self.tokenizer),
-            callbacks=[ProgressReport(batches), MarkComplete(), StopAtNaN(run.title)],
+            callbacks=[progress, MarkComplete(), StopAtNaN(run.title)],
         )
         trainer.remove_callback(PrinterCallback)
         checkpoint = last_checkpoint(self.store.checkpoints(run.id))
         start = time.monotonic()
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        trained = time.monotonic()
-        predictions = _predictions(self.study, self.test, trainer.predict(self.test).predictions)
+        try:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            trained = time.monotonic()
+            predictions = _predictions(self.study, self.test, trainer.predict(self.test).predictions)
+        finally:
+            progress.close()
         training = {
             "steps": trainer.state.global_step,
             "samples": len(order),
@@ -142,7 +155,7 @@ class _Worker:
             "scores": scores,
             "parameters": model.parameters_by_part() | {"budget_mismatch": mismatch, "tensors": tensors},
             "training": training,
-            "environment": self.environment | {"created": datetime.now(timezone.utc).isoformat(timespec="seconds")},
+            "environment": self.environment | {"created": datetime.now(UTC).isoformat(timespec="seconds")},
         }
 
 

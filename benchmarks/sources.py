@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset, get_dataset_config_names, load_dataset
 from datasets.exceptions import DatasetNotFoundError
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 
+from benchmarks.presets import Backbone
 from benchmarks.suite import Task
 from mtl_lora.errors import InvalidInput
 
@@ -59,12 +61,24 @@ class Source:
         """The pretrained backbone, without a head."""
         return _without_unused(self._pretrained(AutoModel, backbone, revision, dtype=dtype))
 
+    def pin(self, backbone: Backbone) -> Backbone:
+        """The backbone with a revision: where none is given, the hub's commit of now, or the hash of a folder's weights."""
+        if backbone.revision is not None:
+            return backbone
+        local = self.weights_hash(backbone.id)
+        commit = None if local else self._pretrained(AutoConfig, backbone.id, None)._commit_hash
+        return replace(backbone, revision=f"sha256:{local}" if local else commit)
+
     def weights_hash(self, backbone: str) -> str | None:
-        """sha256 of a mirrored backbone's weights; None on the hub, where the pinned revision says it."""
-        if self.mirror is None:
+        """sha256 of the weights of a mirrored or local backbone; None on the hub, where the revision says it."""
+        folder = Path(self._locate("models", backbone, None)[0])
+        if not folder.is_dir():
             return None
+        files = sorted(file for kind in ("*.safetensors", "*.bin") for file in folder.glob(kind))
+        if not files:
+            raise InvalidInput(f"{folder} holds no weights (*.safetensors or *.bin)")
         digest = hashlib.sha256()
-        for file in sorted((self.mirror / "models" / backbone).glob("*.safetensors")):
+        for file in files:
             with file.open("rb") as stream:
                 while block := stream.read(1 << 20):
                     digest.update(block)
@@ -74,7 +88,7 @@ class Source:
         where, revision = self._locate("models", backbone, revision)
         try:
             return loader.from_pretrained(where, revision=revision, **kwargs)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:
             raise _unreachable("model", backbone, error) from error
         except ValueError as error:
             raise InvalidInput(f"model {backbone}: {_first_line(error)}") from error

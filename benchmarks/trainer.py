@@ -23,7 +23,7 @@ COMPLETE = "complete"  # an empty file, written last into a checkpoint
 
 @dataclass(frozen=True)
 class Execution:
-    """How runs are executed; none of it changes what is computed, up to rounding.
+    """How runs are executed. None of it changes what is computed, up to rounding and the masks of dropout.
 
     accumulation: micro-batches a step and device. gradient_checkpointing: recompute activations in backward.
     """

@@ -95,12 +95,14 @@ class AdaptedModel(nn.Module):
             raise InvalidInput(f"{len(task_ids)} task ids do not fit a batch of {len(batch)}: give one id a sample")
         return self.use_tasks(task_ids)
 
-    def activation_checkpointing_enable(self, activation_checkpointing_kwargs: Mapping[str, Any] | None = None) -> None:
+    def activation_checkpointing_enable(
+        self, activation_checkpointing_kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> None:
         """The base model's; each recomputation gets the task ids of its own forward pass (see TaskContext)."""
         kwargs = {"use_reentrant": False, **(activation_checkpointing_kwargs or {})}
         if not kwargs["use_reentrant"]:
             kwargs["context_fn"] = self.context.checkpoint_contexts
-        self.base.activation_checkpointing_enable(kwargs)
+        self.base.activation_checkpointing_enable(kwargs, **options)
 
     def merge(self, task: str, check: Mapping[str, Any] | None = None) -> float | None:
         """Put one task into the base weights, so that it runs at the cost of the base model alone.

@@ -17,17 +17,15 @@ FREE = ("method", "seed", "budget")  # what may differ between the runs of one c
 @dataclass(frozen=True)
 class Cell:
     """A score in percent over seeds. spread: their standard deviation, None for one seed. error: the standard error
-    over the scored rows, averaged over seeds; None for a score of several tasks."""
+    over the scored rows, averaged over seeds."""
 
     mean: float
     seeds: int
     spread: float | None
-    error: float | None = None
+    error: float
 
     def __str__(self) -> str:
-        if self.spread is not None:
-            return f"{self.mean:.1f} ± {self.spread:.1f}"
-        return f"{self.mean:.1f} ({self.error:.1f})" if self.error is not None else f"{self.mean:.1f}"
+        return f"{self.mean:.1f} ({self.error:.1f})" if self.spread is None else f"{self.mean:.1f} ± {self.spread:.1f}"
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,7 @@ class Entry:
     base: int
     seeds: tuple[int, ...]
     tasks: dict[str, Cell]
+    metrics: dict[str, dict[str, float]]  # task -> metric -> percent, mean over seeds
     score: Cell
 
     @property
@@ -58,7 +57,7 @@ class Comparison:
     entries: tuple[Entry, ...]
     rows: dict[str, tuple[int, int]]  # task -> training rows, scored rows
     majority: dict[str, float]
-    dirty: bool
+    caveats: list[str]
 
     @property
     def budgets(self) -> list[int]:
@@ -94,7 +93,7 @@ def _comparison(config: dict[str, Any], records: list[Record]) -> Comparison:
         entries=tuple(entries),
         rows={task: (scores[task]["train_rows"], scores[task]["rows"]) for task in config["tasks"]},
         majority={task: 100 * scores[task]["majority"] for task in config["tasks"]},
-        dirty=any((r["environment"]["git"] or {}).get("dirty", True) for r in records),
+        caveats=_caveats(records),
     )
 
 
@@ -114,8 +113,33 @@ def _entry(label: str, budget: int, tasks: list[str], records: list[Record]) -> 
             )
             for task in tasks
         },
+        metrics={
+            task: {
+                name: 100 * float(np.mean([r["scores"][task]["metrics"][name] for r in records]))
+                for name in records[0]["scores"][task]["metrics"]
+            }
+            for task in tasks
+        },
         score=_cell([r["score"] for r in records], _mean_errors(records)),
     )
+
+
+def _caveats(records: list[Record]) -> list[str]:
+    """Where the runs of a comparison were made under differing circumstances, or unclear ones."""
+    surroundings = [r["environment"] for r in records]
+    lines = []
+    if any(s["source"] == "mirror" for s in surroundings):
+        lines.append("Data came from a mirror and may be subsets of the public sets: see the numbers of rows.")
+    if any((s["git"] or {}).get("dirty", True) for s in surroundings):
+        lines.append("Some of these runs were made from a checkout with uncommitted changes.")
+    for what, values in {
+        "revisions of the code": [(s["git"] or {}).get("revision") for s in surroundings],
+        "package versions": [json.dumps(s["packages"]) for s in surroundings],
+        "hardware": [s["hardware"] for s in surroundings],
+    }.items():
+        if len(set(values)) > 1:
+            lines.append(f"These runs were made with {len(set(values))} different {what}.")
+    return lines
 
 
 def _mean_errors(records: list[Record]) -> list[float]:

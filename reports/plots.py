@@ -44,8 +44,9 @@ def parameters_against_score(comparison: Comparison, path: Path) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("trained adapter parameters")
     axes.set_ylabel("mean score of the suite (%)")
-    several = any(entry.score.spread is not None for entry in comparison.entries)
-    bars = "standard deviation over seeds" if several else "standard error over scored rows, one seed"
+    seeds = {entry.score.spread is None for entry in comparison.entries}
+    kinds = {False: "standard deviation over seeds", True: "standard error over scored rows (one seed)"}
+    bars = " or ".join(kinds[one] for one in sorted(seeds))
     axes.set_title(f"{comparison.config['suite']} on {comparison.config['backbone']['id']}\nbars: {bars}", fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from benchmarks.suite import find_suite
 from reports.comparison import Comparison, Entry
 
 
@@ -23,10 +24,16 @@ def title(comparison: Comparison, budget: int) -> str:
 def notes(comparison: Comparison, entries: list[Entry]) -> list[str]:
     """What a reader must know to read the table right."""
     config, recipe = comparison.config, comparison.config["recipe"]
-    spread = "mean ± standard deviation over seeds" if any(len(e.seeds) > 1 for e in entries) else ""
-    single = "score of one seed (standard error over the scored rows: no spread over seeds is known)"
+    several, single = any(len(e.seeds) > 1 for e in entries), any(len(e.seeds) == 1 for e in entries)
+    forms = ["mean ± standard deviation over seeds"] * several
+    forms += ["score of one seed (standard error over the scored rows: no spread over seeds is known)"] * single
+    suite = find_suite(config["suite"])
     lines = [
-        f"Cells: {spread or single}, in percent. Majority answers with the commonest class or the mean grade.",
+        f"Cells, in percent: {'; or '.join(forms)}. Majority answers with the commonest class or the mean grade.",
+        "Scores: "
+        + ", ".join(f"{t.name} {' and '.join(t.metrics)}" for t in suite.select(config["tasks"]))
+        + ", averaged where a task has two; mean is that of the tasks.",
+        *suite.notes,
         f"One recipe for all: {recipe['epochs']} epochs, batch {recipe['batch_size']}, "
         f"learning rate {recipe['learning_rate']:g}, alpha / rank {recipe['scaling']:g}, {recipe['sampling']} sampling, "
         f"{config['precision']}; adapted: {', '.join(config['backbone']['targets'])}. "
@@ -42,9 +49,7 @@ def notes(comparison: Comparison, entries: list[Entry]) -> list[str]:
         lines.append(f"Limited to at most {' and '.join(limits)}.")
     if config["split"] == "dev":
         lines.append("Scored on rows set apart from training (dev), for choosing recipes: not a result to report.")
-    if comparison.dirty:
-        lines.append("Some of these runs were made from a checkout with uncommitted changes.")
-    return lines
+    return lines + comparison.caveats
 
 
 def rows(comparison: Comparison, budget: int) -> tuple[list[str], list[list[str]]]:
@@ -70,7 +75,8 @@ def render(comparison: Comparison, budget: int, style: str) -> str:
 
 def write_csv(comparisons: list[Comparison], path: Path) -> None:
     """All scores in long form: a row for each comparison, budget, method and task, the mean of the suite included."""
-    columns = ["comparison", "suite", "backbone", "protocol", "split", "budget", "method", "rank", "parameters", "task"]
+    columns = ["comparison", "suite", "backbone", "protocol", "split"]
+    columns += ["budget", "method", "rank", "parameters", "task", "metrics"]
     with path.open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow([*columns, "mean", "spread_over_seeds", "standard_error_over_rows", "seeds", "majority"])
@@ -81,6 +87,7 @@ def write_csv(comparisons: list[Comparison], path: Path) -> None:
             for entry in comparison.entries:
                 for task, cell in (entry.tasks | {"mean": entry.score}).items():
                     own = [entry.budget, entry.label, entry.rank, entry.parameters, task]
+                    own.append(" ".join(f"{name}={value:.4f}" for name, value in entry.metrics.get(task, {}).items()))
                     spread = "" if cell.spread is None else f"{cell.spread:.4f}"
                     numbers = [f"{cell.mean:.4f}", spread, f"{cell.error:.4f}", cell.seeds, f"{majority[task]:.4f}"]
                     writer.writerow([*common, *own, *numbers])

@@ -126,7 +126,7 @@ def test_two_processes_on_one_folder_neither_repeat_a_run_nor_damage_a_record(ti
 
 
 def test_two_data_parallel_processes_give_the_result_of_one(tiny: Path, tmp_path: Path) -> None:
-    common = ["--methods", "mtl-lora", "--backbone", NO_DROPOUT]
+    common = ["--methods", "mtl-lora,lora", "--backbone", NO_DROPOUT]
     assert mtl_lora(*run_arguments(tiny, tmp_path / "one", *common)) == 0
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "benchmarks.cli"]
     outcome = subprocess.run(
@@ -137,11 +137,12 @@ def test_two_data_parallel_processes_give_the_result_of_one(tiny: Path, tmp_path
         timeout=200,
     )
     assert outcome.returncode == 0, outcome.stderr
-    (one,), (two,) = RunStore(tmp_path / "one").all(), RunStore(tmp_path / "two").all()
-    assert one["id"] == two["id"] and (one["training"]["devices"], two["training"]["devices"]) == (1, 2)
-    first, second = (load_file(RunStore(tmp_path / n).trained_path(one["id"])) for n in ("one", "two"))
-    for name, tensor in first.items():
-        torch.testing.assert_close(second[name], tensor, rtol=1e-2, atol=1e-3, msg=name)
-    same = predictions(RunStore(tmp_path / "two"), one["id"])["prediction"]
-    expected = predictions(RunStore(tmp_path / "one"), one["id"])["prediction"]
-    assert (same - expected).abs().lt(0.02).all()
+    one, two = RunStore(tmp_path / "one"), RunStore(tmp_path / "two")
+    assert run_ids(one) == run_ids(two) and len(run_ids(one)) == 2
+    for run_id in run_ids(one):
+        assert (one.find(run_id)["training"]["devices"], two.find(run_id)["training"]["devices"]) == (1, 2)
+        first, second = load_file(one.trained_path(run_id)), load_file(two.trained_path(run_id))
+        for name, tensor in first.items():
+            torch.testing.assert_close(second[name], tensor, rtol=1e-2, atol=1e-3, msg=name)
+        difference = predictions(one, run_id)["prediction"] - predictions(two, run_id)["prediction"]
+        assert difference.abs().lt(0.02).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from safetensors.torch import load_file, save_file
 from tiny_mirror import CAUSAL, ENCODER, NO_DROPOUT, TEST_ROWS, make_mirror
 
 from benchmarks import cli
@@ -114,7 +116,7 @@ def test_the_same_command_gives_the_same_numbers(finished: RunStore, tiny: Path,
 
 @pytest.mark.parametrize("execution", [["--accumulation", "4"], ["--gradient-checkpointing"]], ids=lambda e: e[0])
 def test_how_a_run_is_executed_does_not_change_it(execution: list[str], tiny: Path, tmp_path: Path) -> None:
-    common = ["--methods", "mtl-lora", "--backbone", NO_DROPOUT]
+    common = ["--methods", "mtl-lora", "--backbone", NO_DROPOUT]  # dropout would draw other masks
     assert mtl_lora(*run_arguments(tiny, tmp_path / "plain", *common)) == 0
     assert mtl_lora(*run_arguments(tiny, tmp_path / "other", *common, *execution)) == 0
     (plain,), (other,) = RunStore(tmp_path / "plain").all(), RunStore(tmp_path / "other").all()
@@ -151,6 +153,27 @@ def test_the_paper_preset_runs_on_a_causal_model(tiny: Path, tmp_path: Path) -> 
     for record in records:
         assert record["config"]["backbone"]["pooling"] == "last"
         assert record["config"]["backbone"]["targets"] == ["q_proj", "k_proj", "v_proj", "o_proj"]
+
+
+def test_a_folder_of_weights_is_known_by_its_content(tiny: Path, tmp_path: Path) -> None:
+    backbone = tmp_path / "my-model"
+    shutil.copytree(tiny / "models" / ENCODER, backbone)
+    options = ["--methods", "lora", "--tasks", "rte", "--backbone", str(backbone)]
+    assert mtl_lora(*run_arguments(tiny, tmp_path, *options)) == 0
+    tensors = load_file(backbone / "model.safetensors")
+    tensors["embeddings.word_embeddings.weight"] += 1
+    save_file(tensors, backbone / "model.safetensors", {"format": "pt"})
+    assert mtl_lora(*run_arguments(tiny, tmp_path, *options)) == 0
+    assert len(RunStore(tmp_path).all()) == 2
+
+
+def test_settings_make_methods_apart(tiny: Path, tmp_path: Path) -> None:
+    methods = "lora,lora:dropout=0.1,mtl-lora:temperature=0.5:up_projections=2,moelora:gate=shared"
+    assert mtl_lora(*run_arguments(tiny, tmp_path, "--tasks", "rte,stsb", "--methods", methods, "--budget", "17600")) == 0
+    used = {r["config"]["method"]["label"]: r["config"]["method"] for r in RunStore(tmp_path).all()}
+    assert set(used) == set(methods.split(","))
+    assert used["lora"]["dropout"] == 0 and used["lora:dropout=0.1"]["dropout"] == 0.1
+    assert used["moelora:gate=shared"]["gate"] == "shared"
 
 
 def test_plan_says_what_run_would_do(finished: RunStore, tiny: Path, capsys: pytest.CaptureFixture) -> None:
@@ -203,6 +226,12 @@ BAD = {
     "precision": (["--precision", "int4"], "unknown precision 'int4'; known: float32, bfloat16"),
     "sampling": (["--sampling", "even"], "unknown sampling 'even'; known: proportional, temperature"),
     "rows": (["--max-train", "0"], "--max-train must be at least 1, not 0"),
+    "no batch": (["--tasks", "rte", "--max-train", "9"], "the training rows do not fill one batch of 16"),
+    "seed": (["--seeds", "4294967296"], "seeds must be different whole numbers from 0 to 2**32 - 1"),
+    "experts": (["--methods", "moelora:experts=0"], "moelora: experts must be a whole number of at least 1, not 0"),
+    "length": (["--max-length", "1024"], "max length 1024: tiny/encoder has no more than 512 positions"),
+    "temperature": (["--temperature", "2"], "temperature sampling goes with a temperature above 1, not proportional with 2"),
+    "results": (["--results", "/dev/null/results"], "Not a directory"),
     "batch": (["--accumulation", "5"], "a batch of 16 cannot be split over 1 devices x 5 micro-batches"),
     "mirror": (["--mirror", "nowhere"], "mirror nowhere is not a folder"),
     "model": (["--backbone", "bert/huge"], "lacks models/bert/huge; it has: tiny/causal, tiny/encoder, tiny/no-dropout"),

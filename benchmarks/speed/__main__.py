@@ -7,7 +7,7 @@ import json
 import statistics
 from collections.abc import Callable
 from contextlib import nullcontext
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -164,7 +164,7 @@ def main(
             pages += [f"## {name}, {kind}"] + [
                 tabulate(p, headers="keys", tablefmt="github", disable_numparse=True) for p in shown
             ]
-    record["environment"]["created"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    record["environment"]["created"] = datetime.now(UTC).isoformat(timespec="seconds")
     out.mkdir(parents=True, exist_ok=True)
     stem = "speed-gpu" if torch.cuda.is_available() else "speed-cpu"
     (out / f"{stem}.json").write_text(json.dumps(record, indent=1) + "\n")
