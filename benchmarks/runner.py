@@ -52,6 +52,7 @@ def run_study(study: Study, store: RunStore, execution: Execution) -> list[dict[
         finished = sum(store.find(run.id) is not None for run in runs)
         say(f"{len(runs)} runs, {finished} finished already; results in {store.folder}")
     worker: _Worker | None = None
+    announced: list[RunConfig] = []
     waiting, done, start = runs, 0, time.monotonic()
     while waiting:
         busy = []
@@ -67,9 +68,10 @@ def run_study(study: Study, store: RunStore, execution: Execution) -> list[dict[
                     record = worker.run(run)
                     done += 1
                     say(f"  score {100 * record['score']:.2f} -> {store.record_path(run.id)}")
-        if busy and len(busy) < len(waiting):
-            say(f"waiting for {len(busy)} runs that another job is busy with")
-        elif busy:
+        if busy:
+            if busy != announced:
+                say(f"waiting for {len(busy)} runs that another job is busy with")
+                announced = busy
             time.sleep(POLL_SECONDS)
         waiting = busy
     return [store.find(run.id) for run in runs]

@@ -93,10 +93,11 @@ class AdaptedLinear(nn.Module):
             z = self.context.route(z, core)
         delta = F.linear(z, up.to(z.dtype))
         scale = self.method.output_scale(params, self.base.weight)
+        # In place: autograd keeps none of these sums, and a fresh tensor of outputs costs time and memory.
         if scale is None:
-            return self.base(x) + delta
-        y = (F.linear(x, self.base.weight) + delta) * scale.to(delta.dtype)
-        return y if self.base.bias is None else y + self.base.bias.to(y.dtype)
+            return self.base(x).add_(delta)
+        y = F.linear(x, self.base.weight).add_(delta) * scale.to(delta.dtype)
+        return y if self.base.bias is None else y.add_(self.base.bias.to(y.dtype))
 
     def extra_repr(self) -> str:
         return repr(self.method)

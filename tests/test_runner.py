@@ -20,6 +20,7 @@ from benchmarks import cli
 from benchmarks.metrics import task_score
 from benchmarks.records import RunStore
 from benchmarks.suite import find_suite
+from benchmarks.trainer import MarkComplete
 
 FAST = ["--budget", "16500", "--epochs", "1", "--batch-size", "16", "--learning-rate", "0.01", "--precision", "float32"]
 
@@ -122,6 +123,29 @@ def test_how_a_run_is_executed_does_not_change_it(execution: list[str], tiny: Pa
     (plain,), (other,) = RunStore(tmp_path / "plain").all(), RunStore(tmp_path / "other").all()
     assert plain["id"] == other["id"]
     assert other["training"]["loss"] == pytest.approx(plain["training"]["loss"], rel=1e-3)
+
+
+@pytest.mark.parametrize("method", ["lora", "dora", "multilora", "moelora", "mtl-lora"])
+def test_a_run_stopped_after_a_checkpoint_and_resumed_equals_one_left_alone(
+    method: str, finished: RunStore, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = run_arguments(tiny, tmp_path, "--methods", method)
+    mark = MarkComplete.on_save
+
+    def mark_and_stop(self: MarkComplete, args, state, control, **kwargs) -> None:
+        mark(self, args, state, control, **kwargs)
+        if state.global_step >= 10:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MarkComplete, "on_save", mark_and_stop)
+        assert mtl_lora(*arguments) == 130
+    assert mtl_lora(*arguments) == 0
+    (resumed,) = RunStore(tmp_path).all()
+    assert resumed["training"]["resumed_from_step"] == 10
+    whole = finished.find(resumed["id"])
+    assert resumed["scores"] == whole["scores"] and resumed["training"]["loss"] == whole["training"]["loss"]
+    pd.testing.assert_frame_equal(predictions(RunStore(tmp_path), resumed["id"]), predictions(finished, resumed["id"]))
 
 
 def test_a_killed_run_goes_on_and_ends_equal(tiny: Path, tmp_path: Path) -> None:
