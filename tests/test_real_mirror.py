@@ -40,7 +40,8 @@ def test_minilm_adapted_at_its_start_equals_minilm(method: Method, mirror: Path)
 
 
 def test_minilm_learns_sentiment_and_similarity_in_a_minute(mirror: Path, tmp_path: Path) -> None:
-    options = ["--methods", "mtl-lora", "--tasks", "sst2,stsb", "--max-train", "600", "--max-eval", "300", "--epochs", "2"]
+    options = ["--methods", "mtl-lora", "--tasks", "sst2,stsb", "--max-train", "600", "--max-eval", "300"]
+    options += ["--epochs", "2", "--learning-rate", "2e-3"]
     assert mtl_lora("run", "nlu", "--mirror", mirror, "--results", tmp_path, *options) == 0
     (record,) = RunStore(tmp_path).all()
     assert record["parameters"]["base"] == 22_565_376
@@ -49,7 +50,7 @@ def test_minilm_learns_sentiment_and_similarity_in_a_minute(mirror: Path, tmp_pa
 
 
 def test_the_paper_preset_trains_a_real_llama_shaped_model(mirror: Path, tmp_path: Path) -> None:
-    model = ["--preset", "paper", "--backbone", "tinystories/stories260k", "--budget", "17000"]
+    model = ["--preset", "paper", "--backbone", "tinystories/stories260k", "--budget", "19700"]
     limits = ["--max-train", "32", "--max-eval", "16", "--epochs", "1", "--methods", "mtl-lora"]
     assert mtl_lora("run", "nlu", *model, *limits, "--mirror", mirror, "--results", tmp_path) == 0
     (record,) = RunStore(tmp_path).all()
