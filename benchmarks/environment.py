@@ -16,8 +16,8 @@ import torch
 PACKAGES = ("torch", "transformers", "accelerate", "datasets", "numpy", "scikit-learn", "scipy")
 
 
-def environment() -> dict[str, Any]:
-    """Python, packages, git revision (with a dirty flag), hardware, and the switches that change numbers."""
+def environment(program: str = "mtl-lora") -> dict[str, Any]:
+    """Python, packages, git revision (with a dirty flag), hardware, switches that change numbers, and the command."""
     return {
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
@@ -26,7 +26,7 @@ def environment() -> dict[str, Any]:
         "hardware": hardware(),
         "threads": torch.get_num_threads(),
         "tf32": torch.backends.cuda.matmul.allow_tf32,
-        "command": " ".join(["mtl-lora", *sys.argv[1:]]),
+        "command": " ".join([program, *sys.argv[1:]]),
     }
 
 

@@ -66,6 +66,7 @@ def test_the_command_leaves_a_record_and_a_table(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(speed, "TARGETS", ())
     speed.main(None, "tiny", "float32,bfloat16", 2, tmp_path)
     (record,) = (json.loads(path.read_text()) for path in tmp_path.glob("*.json"))
+    assert record["environment"]["command"].startswith("python -m benchmarks.speed")
     assert [result["precision"] for result in record["results"]] == ["float32", "bfloat16"]
     rows = {row["contestant"]: row for row in record["results"][0]["rows"]}
     assert rows["frozen base (the bound)"]["parameters"] == 0

@@ -149,7 +149,7 @@ def main(
     out: Annotated[Path, typer.Option(help="folder of the record and the table")] = Path("results/speed"),
 ) -> None:
     """Time all contestants in turn and write a record and a table."""
-    record: dict[str, Any] = {"environment": environment(), "rounds": rounds, "results": []}
+    record: dict[str, Any] = {"environment": environment("python -m benchmarks.speed"), "rounds": rounds, "results": []}
     pages = []
     for name in backbone.split(","):
         for kind in precision.split(","):
