@@ -73,9 +73,10 @@ def import_peft(base: nn.Module, folder: Path | str, tasks: Sequence[str]) -> Ad
     except (OSError, ValueError, SafetensorError) as error:
         raise InvalidInput(f"{folder} is no PEFT checkpoint ({CONFIG} and {WEIGHTS}): {error}") from error
     unlike = [name for name, plain in PLAIN.items() if (config.get(name) or plain) != plain]
-    unlike += [name for name in ("init_lora_weights",) if config.get(name) not in SAFE_STARTS]
-    if config.get("peft_type") != "LORA" or unlike:
-        name = unlike[0] if unlike else "peft_type"
+    unlike += ["init_lora_weights"] * (config.get("init_lora_weights") not in SAFE_STARTS)
+    unlike += ["peft_type"] * (config.get("peft_type") != "LORA")
+    if unlike:
+        name = unlike[0]
         raise InvalidInput(f"{folder}: only plain LoRA and DoRA checkpoints can be imported, not {name}={config.get(name)}")
     if not {"r", "lora_alpha"} <= set(config):
         raise InvalidInput(f"{folder}: {CONFIG} lacks r or lora_alpha")

@@ -38,10 +38,7 @@ def main() -> None:
     """Entry point: bad input ends in one line on standard error and exit status 2."""
     try:
         app()
-    except InvalidInput as error:
-        print(f"mtl-lora: {error}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
+    except (InvalidInput, OSError) as error:
         print(f"mtl-lora: {error}", file=sys.stderr)
         sys.exit(2)
 
@@ -225,9 +222,9 @@ def predict(
 ) -> None:
     """Print the class or grade that a finished run gives each line of text."""
     _quiet()
-    finished = _finished(run, results, mirror)
     if file is not None and not file.is_file():
         raise InvalidInput(f"{file} is not a file")
+    finished = _finished(run, results, mirror)
     with file.open() if file else nullcontext(sys.stdin) as lines:
         for answer in finished.predict(finished.task(task), lines):
             print(answer, flush=True)
