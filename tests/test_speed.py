@@ -63,7 +63,7 @@ def test_ratio_is_the_median_of_the_ratios_within_rounds() -> None:
 def test_the_command_leaves_a_record_and_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = (tiny_bert(), ("query", "dense"), torch.randn(8, 6, 32))
     monkeypatch.setattr(speed, "_backbone", lambda name, mirror: small)
-    monkeypatch.setattr(speed, "TARGETS", ())
+    monkeypatch.setattr(speed, "TARGETS", (("DoRA", "PEFT DoRA", 0.0), ("LoRA", "PEFT LoRA", 1e9)))
     speed.main(None, "tiny", "float32,bfloat16", 2, tmp_path)
     (record,) = (json.loads(path.read_text()) for path in tmp_path.glob("*.json"))
     assert record["environment"]["command"].startswith("python -m benchmarks.speed")
@@ -73,4 +73,9 @@ def test_the_command_leaves_a_record_and_a_table(tmp_path: Path, monkeypatch: py
     assert rows["LoRA"]["parameters"] == rows["PEFT LoRA"]["parameters"] > 0
     assert rows["DoRA"]["parameters"] == rows["PEFT DoRA"]["parameters"]
     assert rows["PEFT LoRA"]["step_ratio"] == 1.0 and all(row["step_ms"] > 0 for row in rows.values())
+    missed, met, saved = record["results"][0]["targets"]
+    assert not missed["met"] and met["met"] and saved["measured"] > 1 and 0 < missed["bound"]
+    where = record["results"][0]["profiles"]
+    assert set(where) == {"DoRA", "PEFT DoRA", "frozen base (the bound)"}  # the sides of the target that was missed
+    assert any("mm" in spent["operator"] for spent in where["DoRA"]) and sum(s["share"] for s in where["DoRA"]) <= 1
     assert "| MTL-LoRA, n 3" in (tmp_path / "speed-cpu.md").read_text() or torch.cuda.is_available()

@@ -77,6 +77,18 @@ def ratio(own: list[float], other: list[float]) -> float:
     return statistics.median(a / b for a, b in zip(own, other, strict=True))
 
 
+def profile(contestant: Contestant, top: int = 6) -> list[dict[str, Any]]:
+    """Where one training step spends its time: the operators with the most time of their own, with their share of it."""
+    cuda = torch.cuda.is_available()
+    kinds = [torch.profiler.ProfilerActivity.CPU] + [torch.profiler.ProfilerActivity.CUDA] * cuda
+    with torch.profiler.profile(activities=kinds) as profiler:
+        contestant.step()
+        _synchronise()
+    spent = {e.key: e.self_device_time_total if cuda else e.self_cpu_time_total for e in profiler.key_averages()}
+    heaviest = sorted(spent, key=spent.get, reverse=True)[:top]
+    return [{"operator": key, "ms": spent[key] / 1e3, "share": spent[key] / sum(spent.values())} for key in heaviest]
+
+
 def _timed(work: Callable[[], None]) -> float:
     _synchronise()
     start = time.perf_counter()
