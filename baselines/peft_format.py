@@ -36,6 +36,8 @@ SAFE_STARTS = (True, False, None, "gaussian", "orthogonal")  # others (PiSSA, OL
 @torch.no_grad()
 def export_peft(model: AdaptedModel, task: str, folder: Path | str, base_name: str | None = None) -> None:
     """Write one task as a PEFT checkpoint into ``folder``. base_name: hub id of the base model, for its configuration."""
+    if not model.count():
+        raise InvalidInput(f"{model.method.name} trains no adapter, so there is none to export")
     index, tensors, rank = model.context.index(task), {}, 0
     for name, layer in model.layers():
         a, b = layer.fold(index)

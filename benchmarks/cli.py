@@ -67,12 +67,15 @@ def list_everything() -> None:
         print(f"  {preset.name:<12} {preset.summary}")
 
 
-def _study(
+def _studies(
     suite: Annotated[str, typer.Argument(help="name of a suite, see `mtl-lora list`")],
-    preset: Annotated[str, typer.Option(help="backbone, size and recipe, see `mtl-lora list`")] = "small",
-    methods: Annotated[str, typer.Option(help="all, or lora,dora,..; with settings: mtl-lora:up_projections=2")] = "all",
-    budget: Annotated[str | None, typer.Option(help="adapter parameters: 200k, or 2.5% of the base")] = None,
+    preset: Annotated[str | None, typer.Option(help="backbone, size and recipe, see `mtl-lora list`")] = None,
+    methods: Annotated[
+        str | None, typer.Option(help="all, references, or lora,dora,..; with settings: mtl-lora:up_projections=2")
+    ] = None,
+    budget: Annotated[str | None, typer.Option(help="adapter parameters: 200k, or 2.5% of the base; or several")] = None,
     seeds: Annotated[str, typer.Option(help="one run a method for each: 0,1,2")] = "0",
+    conflict: Annotated[str | None, typer.Option(help="between the tasks of generated data, 0 to 1; or several")] = None,
     tasks: Annotated[str | None, typer.Option(help="some tasks of the suite: cola,sst2")] = None,
     mirror: Mirror = None,
     max_train: Annotated[int | None, typer.Option(help="at most so many training rows a task")] = None,
@@ -89,12 +92,13 @@ def _study(
     sampling: Annotated[str | None, typer.Option(help="of tasks: proportional to their rows, or temperature")] = None,
     temperature: Annotated[float | None, typer.Option(help="draw tasks by rows ** (1 / temperature)")] = None,
 ) -> Any:
-    from benchmarks.plan import Study, parse_methods, parse_names, parse_seeds
+    from benchmarks.plan import Study, parse_conflicts, parse_methods, parse_names, parse_seeds
     from benchmarks.presets import find_preset
     from benchmarks.sources import Source
     from benchmarks.suite import find_suite
 
-    chosen, source = find_preset(preset), Source(mirror)
+    found = find_suite(suite)
+    chosen, source = find_preset(preset or found.preset), Source(mirror)
     model = chosen.backbone if backbone is None else dataclasses.replace(chosen.backbone, id=backbone, revision=None)
     reading = {"pooling": pooling, "max_length": max_length, "targets": tuple(parse_names(targets)) or None}
     recipe = {
@@ -104,20 +108,23 @@ def _study(
         "sampling": sampling,
         "temperature": temperature,
     }
-    return Study(
-        suite=find_suite(suite),
+    study = Study(
+        suite=found,
         task_names=parse_names(tasks),
         backbone=source.pin(_replace(model, reading)),
         recipe=_replace(chosen.recipe, recipe),
         precision=precision or chosen.precision,
-        budget=budget or chosen.budget,
-        methods=parse_methods(methods),
+        budgets=parse_names(budget) or [chosen.budget],
+        methods=parse_methods(methods or chosen.methods),
         seeds=parse_seeds(seeds),
         source=source,
         split=split,
         max_train=max_train,
         max_eval=max_eval,
     )
+    if conflict is None:
+        return [study]
+    return [dataclasses.replace(study, suite=found.with_conflict(value)) for value in parse_conflicts(conflict)]
 
 
 def _replace(preset: Any, changed: dict[str, Any]) -> Any:
@@ -125,13 +132,13 @@ def _replace(preset: Any, changed: dict[str, Any]) -> Any:
 
 
 def _with_study_options(command: Callable) -> Callable:
-    """Give a command all options of :func:`_study`; it gets the Study as its first argument."""
-    signature, own = inspect.signature(_study, eval_str=True), inspect.signature(command, eval_str=True)
+    """Give a command all options of :func:`_studies`; it gets the list of them as its first argument."""
+    signature, own = inspect.signature(_studies, eval_str=True), inspect.signature(command, eval_str=True)
     extra = list(own.parameters.values())[1:]
 
     def wrapped(**options: Any) -> None:
         rest = {p.name: options.pop(p.name) for p in extra}
-        command(_study(**options), **rest)
+        command(_studies(**options), **rest)
 
     wrapped.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *extra])
     wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
@@ -140,39 +147,40 @@ def _with_study_options(command: Callable) -> Callable:
 
 @app.command()
 @_with_study_options
-def plan(study: Any, results: Results = RESULTS) -> None:
+def plan(studies: list[Any], results: Results = RESULTS) -> None:
     """Show what `run` with the same options would do."""
     _quiet()
     from benchmarks.estimate import seconds_a_run
     from benchmarks.progress import duration
     from benchmarks.records import RunStore
 
-    store = RunStore(results)
-    runs = study.runs()
+    store, first = RunStore(results), studies[0]
+    runs = [run for study in studies for run in study.runs()]
     finished = {run.id for run in runs if store.find(run.id)}
     rows = []
-    for label, fit in study.fits.items():
-        own = [run for run in runs if run.method["label"] == label]
+    for (label, budget), fit in first.fits.items():
+        own = [run for run in runs if (run.method["label"], run.budget) == (label, budget)]
         rows.append(
             {
                 "method": label,
-                "rank": fit.method.rank,
+                "budget": f"{budget:,}",
+                "rank": fit.method.rank if budget else "",
                 "adapter": f"{fit.parameters:,}",
-                "of base": f"{100 * fit.parameters / study.base_parameters:.3f}%",
-                "off budget": f"{100 * fit.mismatch:+.1f}%",
-                "heads": f"{study.head_parameters:,}",
-                "steps": f"{study.steps:,}",
+                "of base": f"{100 * fit.parameters / first.base_parameters:.3f}%",
+                "off budget": f"{100 * fit.mismatch:+.1f}%" if budget else "",
+                "heads": f"{first.head_parameters:,}",
+                "steps": f"{first.steps:,}",
                 "finished": f"{sum(run.id in finished for run in own)}/{len(own)}",
             }
         )
-    print(f"suite {study.suite.name} on {study.backbone.id} ({study.base_parameters:,} parameters)")
-    print(f"protocol {runs[0].protocol}: a budget of {study.budget_parameters:,} adapter parameters for each method")
+    print(f"suite {first.suite.name} on {first.backbone.id} ({first.base_parameters:,} parameters)")
+    print(f"protocol {runs[0].protocol}: at each budget as many adapter parameters for each method")
     print(tabulate(rows, headers="keys", disable_numparse=True))
-    sizes = [(d.task.name, f"{len(d.train):,}", f"{len(d.test):,}") for d in study.data]
+    sizes = [(d.task.name, f"{len(d.train):,}", f"{len(d.test):,}") for d in first.data]
     print()
-    print(tabulate(sizes, headers=["task", "training rows", f"rows scored ({study.split})"], disable_numparse=True))
+    print(tabulate(sizes, headers=["task", "training rows", f"rows scored ({first.split})"], disable_numparse=True))
     left = len(runs) - len(finished)
-    estimate = seconds_a_run(study, store) if left else (0.0, "nothing is left to run")
+    estimate = seconds_a_run(first, store) if left else (0.0, "nothing is left to run")
     time = f"about {duration(left * estimate[0])} ({estimate[1]})" if estimate else "unknown here: no finished run to go by"
     print(f"\n{left} of {len(runs)} runs to do, {time}")
 
@@ -180,7 +188,7 @@ def plan(study: Any, results: Results = RESULTS) -> None:
 @app.command()
 @_with_study_options
 def run(
-    study: Any,
+    studies: list[Any],
     results: Results = RESULTS,
     accumulation: Annotated[int, typer.Option(help="micro-batches a step", min=1)] = 1,
     gradient_checkpointing: Annotated[bool, typer.Option(help="recompute activations: less memory, more time")] = False,
@@ -191,11 +199,11 @@ def run(
     """
     _quiet()
     from benchmarks.records import RunStore
-    from benchmarks.runner import run_study
+    from benchmarks.runner import run_studies
     from benchmarks.trainer import Execution
 
     try:
-        run_study(study, RunStore(results), Execution(accumulation, gradient_checkpointing))
+        run_studies(studies, RunStore(results), Execution(accumulation, gradient_checkpointing))
     except KeyboardInterrupt:
         print("mtl-lora: stopped; the same command goes on from here", file=sys.stderr)
         raise typer.Exit(130) from None

@@ -15,6 +15,9 @@ from transformers import PreTrainedTokenizerBase
 from benchmarks.presets import Recipe
 from benchmarks.sources import Source
 from benchmarks.suite import Task
+from benchmarks.world.encoder import PATCH, PATCHES
+from benchmarks.world.forms import decode_picture
+from benchmarks.world.scenes import patches
 from mtl_lora.errors import InvalidInput
 
 SPLITS = ("test", "dev")
@@ -24,7 +27,7 @@ BUCKET_BATCHES = 16  # batches are made of rows of similar length, found among t
 
 @dataclass(frozen=True)
 class TaskData:
-    """The rows of one task: columns text, text_pair (or none), label, row (its place in the source's split)."""
+    """The rows of one task: columns text, text_pair and picture (or none), label, row (its place in the source's split)."""
 
     task: Task
     train: Dataset
@@ -65,10 +68,15 @@ def encode(data: Sequence[TaskData], tokenizer: PreTrainedTokenizerBase, max_len
 
 
 def encode_task(rows: Dataset, task_id: int, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Dataset:
-    """Rows of one task (columns text, text_pair or none, label, row) as tokens."""
+    """Rows of one task (columns text, text_pair and picture or none, label, row) as tokens. A picture stays as it is, with
+    places for its patches in front of the text."""
+    pictured = "picture" in rows.column_names
+    if pictured and PATCH not in tokenizer.get_vocab():
+        raise InvalidInput("a task has pictures, which this backbone cannot read; --tasks leaves it out")
 
     def tokens(batch: dict) -> dict:
-        texts = [batch["text"], batch["text_pair"]] if "text_pair" in batch else [batch["text"]]
+        first = [f"{PATCH} " * PATCHES * pictured + text for text in batch["text"]]
+        texts = [first, batch["text_pair"]] if "text_pair" in batch else [first]
         if len(texts) == 2 and tokenizer.sep_token is None:  # causal tokenizers would run the two texts together
             texts = [[f"{a}\n{b}" for a, b in zip(*texts, strict=True)]]
         encoded = dict(tokenizer(*texts, truncation=True, max_length=max_length, padding=False))
@@ -79,7 +87,7 @@ def encode_task(rows: Dataset, task_id: int, tokenizer: PreTrainedTokenizerBase,
             "task_ids": [task_id] * count,
         }
 
-    text = [name for name in rows.column_names if name != "row"]
+    text = [name for name in rows.column_names if name not in ("row", "picture")]
     return rows.map(tokens, batched=True, remove_columns=text, load_from_cache_file=False, keep_in_memory=True)
 
 
@@ -130,7 +138,8 @@ def schedule(sizes: Sequence[int], lengths: np.ndarray, recipe: Recipe, seed: in
 
 @dataclass(frozen=True)
 class Collator:
-    """Pads rows to the longest and makes tensors: input_ids, attention_mask (b, s); task_ids, labels (b,)."""
+    """Pads rows to the longest and makes tensors: input_ids, attention_mask (b, s); task_ids, labels (b,); where rows have
+    pictures, those of them alone, cut into patches: pictures (pictures, patches, values)."""
 
     tokenizer: PreTrainedTokenizerBase
 
@@ -139,16 +148,21 @@ class Collator:
         batch = dict(self.tokenizer.pad({name: [row[name] for row in rows] for name in names}, return_tensors="pt"))
         batch["task_ids"] = torch.tensor([row["task_ids"] for row in rows])
         batch["labels"] = torch.tensor([row["labels"] for row in rows], dtype=torch.float32)
+        pictures = [decode_picture(row["picture"]) for row in rows if row.get("picture") is not None]
+        if pictures:
+            batch["pictures"] = torch.as_tensor(patches(np.stack(pictures)))
         return batch
 
 
 def _columns(task: Task, rows: Dataset) -> Dataset:
-    missing = [c for c in (*task.inputs, task.label_column) if c not in rows.column_names]
+    names = dict(zip(task.inputs, ("text", "text_pair"), strict=False)) | {task.label_column: "label"}
+    if task.picture_column:
+        names[task.picture_column] = "picture"
+    missing = [column for column in names if column not in rows.column_names]
     if missing:
         raise InvalidInput(
             f"{task.dataset}, {task.config} has no column {missing[0]!r}; it has {', '.join(rows.column_names)}"
         )
-    names = dict(zip(task.inputs, ("text", "text_pair"), strict=False)) | {task.label_column: "label"}
     rows = rows.select_columns(list(names)).rename_columns({old: new for old, new in names.items() if old != new})
     return rows.add_column("row", range(len(rows)))
 
@@ -162,5 +176,5 @@ def _fingerprint(*parts: Dataset) -> str:
     digest = hashlib.sha256()
     for part in parts:
         for row in part:
-            digest.update(json.dumps(row, sort_keys=True).encode())
+            digest.update(json.dumps(row, sort_keys=True, default=bytes.hex).encode())
     return digest.hexdigest()[:16]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ from mtl_lora.layer import generator
 class MultiTaskModel(nn.Module):
     """Adapted backbone -> sentence vector -> the head of each sample's task.
 
-    The heads are one linear layer whose outputs are the tasks' side by side, so that a mixed batch needs no loop.
+    The heads are one linear layer whose outputs are theirs side by side, so that a mixed batch needs no loop.
     Class tasks are trained by cross entropy. Graded tasks by the same on the grade as a probability, scaled to 0..1,
     which keeps all tasks' losses in one unit.
     """
@@ -30,14 +31,15 @@ class MultiTaskModel(nn.Module):
         self.backbone = backbone
         self.tasks = tuple(tasks)
         self.pooling = pooling
-        outputs = torch.tensor([task.outputs for task in tasks])
-        self.heads = nn.Linear(backbone.config.hidden_size, int(outputs.sum()))
+        sizes = {task.head_name: task.outputs for task in tasks}  # tasks may share a head
+        place = dict(zip(sizes, itertools.accumulate(sizes.values(), initial=0), strict=False))
+        self.heads = nn.Linear(backbone.config.hidden_size, sum(sizes.values()))
         for name, parameter in self.heads.named_parameters():  # the start of nn.Linear, from the run's own seed
             bound = self.heads.in_features**-0.5
             nn.init.uniform_(parameter, -bound, bound, generator=generator(seed, "heads", name))
-        self.most_outputs = int(outputs.max())
-        self._buffer("outputs", outputs)
-        self._buffer("first", outputs.cumsum(0) - outputs)
+        self.most_outputs = max(sizes.values())
+        self._buffer("outputs", torch.tensor([task.outputs for task in tasks]))
+        self._buffer("first", torch.tensor([place[task.head_name] for task in tasks]))
         self._buffer("graded", torch.tensor([task.graded for task in tasks]))
         self._buffer("low", torch.tensor([task.scale[0] for task in tasks]))
         self._buffer("span", torch.tensor([task.scale[1] - task.scale[0] for task in tasks]))
@@ -52,14 +54,15 @@ class MultiTaskModel(nn.Module):
         task_ids: Tensor,
         labels: Tensor | None = None,
         token_type_ids: Tensor | None = None,
+        pictures: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """input_ids, attention_mask, token_type_ids (b, s); task_ids, labels (b,).
+        """input_ids, attention_mask, token_type_ids (b, s); task_ids, labels (b,); pictures (those there are, ...).
 
         Returns "predictions" (b,): class ids or grades; and with labels "loss", the mean over samples.
         """
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
-        if token_type_ids is not None:
-            inputs["token_type_ids"] = token_type_ids
+        more = {"token_type_ids": token_type_ids, "pictures": pictures}
+        inputs |= {name: tensor for name, tensor in more.items() if tensor is not None}
         hidden = self.backbone(**inputs, task_ids=task_ids).last_hidden_state
         pooled = self._pool(hidden, attention_mask).to(self.heads.weight.dtype)
         logits = self._own_logits(self.heads(pooled).float(), task_ids)
@@ -92,11 +95,12 @@ class MultiTaskModel(nn.Module):
         self.backbone.activation_checkpointing_enable(**kwargs)
 
     def parameters_by_part(self) -> dict[str, int]:
-        """Trained parameters of the adapters, of the heads, and both; frozen parameters of the base."""
+        """Parameters of the adapters, of the heads, of the base, and how many of them all are trained."""
         adapter = self.backbone.count()
         heads = sum(p.numel() for p in self.heads.parameters())
         base = sum(p.numel() for p in self.parameters()) - adapter - heads
-        return {"adapter": adapter, "heads": heads, "trained": adapter + heads, "base": base}
+        trained = sum(p.numel() for p in self.parameters() if p.requires_grad)
+        return {"adapter": adapter, "heads": heads, "trained": trained, "base": base}
 
 
 def build_model(run: RunConfig, source: Source) -> MultiTaskModel:

@@ -31,14 +31,14 @@ class MethodChoice:
 
 @dataclass(frozen=True)
 class Study:
-    """What the user asked for, resolved: every method and seed on one suite, backbone, recipe and budget."""
+    """What the user asked for, resolved: every method, budget and seed on one suite, backbone and recipe."""
 
     suite: Suite
     task_names: list[str]
     backbone: Backbone
     recipe: Recipe
     precision: str
-    budget: str
+    budgets: list[str]
     methods: list[MethodChoice]
     seeds: list[int]
     source: Source
@@ -83,28 +83,26 @@ class Study:
     @property
     def head_parameters(self) -> int:
         """Parameters of the tasks' heads, which no budget counts."""
-        return sum(d.task.outputs for d in self.data) * (self._skeleton[2] + 1)
+        sizes = {d.task.head_name: d.task.outputs for d in self.data}
+        return sum(sizes.values()) * (self._skeleton[2] + 1)
 
     @cached_property
-    def budget_parameters(self) -> int:
-        """The budget as a number of trained adapter parameters."""
-        return parse_budget(self.budget, self.base_parameters)
+    def fits(self) -> dict[tuple[str, int], Fit]:
+        """By label and budget in parameters: each method at the rank that meets the budget best.
 
-    @cached_property
-    def fits(self) -> dict[str, Fit]:
-        """Each method, by label, at the rank that meets the budget best."""
-        tasks = self.suite.select(self.task_names)
-        return {
-            choice.label: fit_rank(
-                find_method(choice.name),
-                self._skeleton[1],
-                len(tasks),
-                self.budget_parameters,
-                scaling=self.recipe.scaling,
-                **{"dropout": self.recipe.dropout, **choice.settings},
-            )
-            for choice in self.methods
-        }
+        A reference that adapts each task apart gets the budget for each; one that trains no adapter is at budget 0.
+        """
+        fits: dict[tuple[str, int], Fit] = {}
+        for budget in (parse_budget(text, self.base_parameters) for text in self.budgets):
+            for choice in self.methods:
+                kind, settings = find_method(choice.name), {"dropout": self.recipe.dropout, **choice.settings}
+                if not kind().shapes(1, 1, 1):
+                    fits[choice.label, 0] = Fit(kind(**settings), 0, 0.0)
+                    continue
+                tasks = 1 if kind.reference else len(self.suite.select(self.task_names))
+                scaling = self.recipe.scaling
+                fits[choice.label, budget] = fit_rank(kind, self._skeleton[1], tasks, budget, scaling=scaling, **settings)
+        return fits
 
     @property
     def steps(self) -> int:
@@ -115,16 +113,16 @@ class Study:
         """Every run, seed by seed, so that a study cut short has whole comparisons."""
         if not self.steps:
             raise InvalidInput(f"the training rows do not fill one batch of {self.recipe.batch_size}")
-        return [self._run(label, fit, seed) for seed in self.seeds for label, fit in self.fits.items()]
+        return [self._run(*key, fit, seed) for seed in self.seeds for key, fit in self.fits.items()]
 
-    def _run(self, label: str, fit: Fit, seed: int) -> RunConfig:
+    def _run(self, label: str, budget: int, fit: Fit, seed: int) -> RunConfig:
         return RunConfig(
             suite=self.suite.name,
             tasks=tuple(d.task.name for d in self.data),
             protocol=PROTOCOL,
             backbone=dataclasses.asdict(self.backbone),
             method={"label": label, "name": fit.method.name, **dataclasses.asdict(fit.method)},
-            budget=self.budget_parameters,
+            budget=budget,
             recipe=dataclasses.asdict(self.recipe),
             precision=self.precision,
             split=self.split,
@@ -132,14 +130,20 @@ class Study:
             max_eval=self.max_eval,
             data={d.task.name: d.fingerprint for d in self.data},
             seed=seed,
+            conflict=self.suite.conflict,
         )
 
 
 def parse_methods(text: str) -> list[MethodChoice]:
-    """Methods from "all", "lora,dora", or with settings "mtl-lora:up_projections=2:temperature=0.8,lora"."""
-    choices = [_parse_method(part) for part in (order_for_display(METHODS) if text == "all" else parse_names(text))]
+    """Methods from "all", "references", "lora,dora", or with settings "mtl-lora:up_projections=2:temperature=0.8,lora"."""
+    several = {
+        "all": order_for_display(name for name, method in METHODS.items() if not method.reference),
+        "references": order_for_display(name for name, method in METHODS.items() if method.reference),
+    }
+    choices = [_parse_method(name) for part in parse_names(text) for name in several.get(part, [part])]
     if not choices or len({choice.label for choice in choices}) != len(choices):
-        raise InvalidInput(f"methods must be given and differ, not {text!r}; known: all, {', '.join(sorted(METHODS))}")
+        known = ", ".join([*several, *order_for_display(METHODS)])
+        raise InvalidInput(f"methods must be given and differ, not {text!r}; known: {known}")
     return choices
 
 
@@ -172,17 +176,31 @@ def parse_seeds(text: str) -> list[int]:
     return seeds
 
 
+def parse_conflicts(text: str) -> list[float]:
+    """Conflicts from "0,0.25,1"."""
+    try:
+        conflicts = [float(part) for part in text.split(",")]
+    except ValueError:
+        conflicts = []
+    if not conflicts or len(set(conflicts)) != len(conflicts):
+        raise InvalidInput(f"conflicts must be different numbers from 0 to 1, like 0,0.5,1, not {text!r}")
+    return conflicts
+
+
 def parse_names(text: str | None) -> list[str]:
     """Names from "a,b"; none from nothing."""
     return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
 def order_for_display(labels: Iterable[str]) -> list[str]:
-    """Method labels as tables list them: baselines from the plainest on, MTL-LoRA last."""
+    """Method labels as tables list them: baselines from the plainest on, MTL-LoRA, then what they are compared with."""
     order = ["lora", "dora", "multilora", "moelora"]
+    last = [MTLLoRA.name, "heads-only", "lora-per-task", "full"]
 
     def place(label: str) -> tuple[int, str]:
         name = label.partition(":")[0]
-        return (order.index(name) if name in order else len(order) + (name == MTLLoRA.name), label)
+        if name in last:
+            return len(order) + 1 + last.index(name), label
+        return (order.index(name) if name in order else len(order)), label
 
     return sorted(labels, key=place)

@@ -72,11 +72,28 @@ class Preset:
     budget: str
     precision: str
     recipe: Recipe = field(repr=False)
+    methods: str = "all,references"
 
 
 PRESETS = {
     preset.name: preset
     for preset in (
+        Preset(
+            name="embedded",
+            summary="the generated world's own encoder (0.6M parameters): minutes on a CPU, no download",
+            backbone=Backbone(
+                id="world-encoder",
+                revision=None,
+                pooling="mean",
+                max_length=64,
+                targets=("query", "key", "value", "dense"),
+            ),
+            budget="93k",
+            precision="float32",
+            recipe=Recipe(epochs=5, batch_size=32, learning_rate=2e-3),
+            # Eight experts of the smallest rank, and as wide a task embedding as usual, would exceed this model's budgets.
+            methods="lora,dora,multilora,moelora:experts=4:embedding=8,mtl-lora,references",
+        ),
         Preset(
             name="small",
             summary="all-MiniLM-L6-v2 (22.6M parameters): minutes to hours on a CPU or one GPU",

@@ -26,8 +26,9 @@ PARTS = {"schema", "id", "config", "scores", "score", "parameters", "training", 
 class RunConfig:
     """Everything that decides the numbers of a run. Its hash is the run's id, file name and resume key.
 
-    method: name and settings. budget: trained adapter parameters asked for. backbone, recipe: as in
-    ``benchmarks.presets``. data: for each task the fingerprint of the rows trained on and scored.
+    method: name and settings. budget: trained adapter parameters asked for, 0 where a method trains no adapter.
+    backbone, recipe: as in ``benchmarks.presets``. data: for each task the fingerprint of the rows trained on and scored.
+    conflict: between tasks of generated data.
     """
 
     suite: str
@@ -43,6 +44,7 @@ class RunConfig:
     max_eval: int | None
     data: dict[str, str]
     seed: int
+    conflict: float | None = None
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> RunConfig:
@@ -50,16 +52,25 @@ class RunConfig:
         config = record["config"] | {"tasks": tuple(record["config"]["tasks"])}
         return cls(**config)
 
+    def as_dict(self) -> dict[str, Any]:
+        """What a record holds. A conflict that cannot be set is left out: real data knows none."""
+        fields = dataclasses.asdict(self)
+        if self.conflict is None:
+            del fields["conflict"]
+        return fields
+
     @property
     def id(self) -> str:
         """The first 16 hexadecimal digits of the sha256 of this configuration as canonical JSON."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
+        text = json.dumps(self.as_dict(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def title(self) -> str:
         """How a person tells the runs of a plan apart."""
-        return f"{self.method['label']}, rank {self.method['rank']}, seed {self.seed}"
+        size = f", rank {self.method['rank']}" if self.budget else ""
+        conflict = "" if self.conflict is None else f", conflict {self.conflict:g}"
+        return f"{self.method['label']}{size}{conflict}, seed {self.seed}"
 
 
 @dataclass(frozen=True)

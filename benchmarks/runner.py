@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -39,15 +39,16 @@ from benchmarks.trainer import (
 POLL_SECONDS = 5
 
 
-def run_study(study: Study, store: RunStore, execution: Execution) -> list[dict[str, Any]]:
-    """Do every run of the study that has no record yet; the records of all of them.
+def run_studies(studies: Sequence[Study], store: RunStore, execution: Execution) -> list[dict[str, Any]]:
+    """Do every run of the studies that has no record yet, seed by seed; the records of all of them.
 
     Several jobs may work on one folder: a run that another one is busy with is left to the end, and done here only if
     that job ended without a record.
     """
     process = PartialState(cpu=not torch.cuda.is_available())
     say = partial(print, flush=True) if process.is_main_process else lambda _: None
-    runs = study.runs()
+    study_of = {run.id: study for study in studies for run in study.runs()}
+    runs = sorted((run for study in studies for run in study.runs()), key=lambda run: studies[0].seeds.index(run.seed))
     if process.is_main_process:
         finished = sum(store.find(run.id) is not None for run in runs)
         say(f"{len(runs)} runs, {finished} finished already; results in {store.folder}")
@@ -61,7 +62,8 @@ def run_study(study: Study, store: RunStore, execution: Execution) -> list[dict[
                 if state == "busy":
                     busy.append(run)
                 elif state == "ours":
-                    worker = worker or _Worker(study, store, execution)
+                    if worker is None or worker.study is not study_of[run.id]:
+                        worker = _Worker(study_of[run.id], store, execution)
                     left = (time.monotonic() - start) / done * (len(waiting) - waiting.index(run)) if done else None
                     estimate = f", about {duration(left)} left" if left else ""
                     say(f"[{runs.index(run) + 1}/{len(runs)}{estimate}] {run.title} ({run.id})")
@@ -148,11 +150,11 @@ class _Worker:
     ) -> dict[str, Any]:
         scores = {d.task.name: _scores(d, predictions) for d in self.study.data}
         tensors = {name: list(p.shape) for name, p in model.named_parameters() if p.requires_grad}
-        mismatch = self.study.fits[run.method["label"]].mismatch
+        mismatch = self.study.fits[run.method["label"], run.budget].mismatch
         return {
             "schema": SCHEMA,
             "id": run.id,
-            "config": dataclasses.asdict(run),
+            "config": run.as_dict(),
             "score": float(np.mean([s["score"] for s in scores.values()])),
             "scores": scores,
             "parameters": model.parameters_by_part() | {"budget_mismatch": mismatch, "tensors": tensors},

@@ -16,6 +16,8 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokeniz
 
 from benchmarks.presets import Backbone
 from benchmarks.suite import Task
+from benchmarks.world.encoder import FOLDER as WORLD_ENCODER
+from benchmarks.world.forms import world_rows
 from mtl_lora.errors import InvalidInput
 
 
@@ -31,6 +33,8 @@ class Source:
 
     def rows(self, task: Task, split: str) -> Dataset:
         """The rows of one split of a task's data set."""
+        if task.conflict is not None:
+            return world_rows(task.config, split, task.conflict)
         where, revision = self._locate("datasets", task.dataset, task.revision)
         try:
             if self.mirror is not None and task.config not in get_dataset_config_names(where):
@@ -58,7 +62,9 @@ class Source:
             return _without_unused(AutoModel.from_config(config))
 
     def model(self, backbone: str, revision: str | None, dtype: torch.dtype) -> nn.Module:
-        """The pretrained backbone, without a head."""
+        """The pretrained backbone, without a head. A revision that is a hash must be that of the weights."""
+        if revision is not None and revision.startswith("sha256:") and revision != f"sha256:{self.weights_hash(backbone)}":
+            raise InvalidInput(f"the weights of {backbone} are not those of {revision}")
         return _without_unused(self._pretrained(AutoModel, backbone, revision, dtype=dtype))
 
     def pin(self, backbone: Backbone) -> Backbone:
@@ -95,6 +101,8 @@ class Source:
 
     def _locate(self, kind: str, name: str, revision: str | None) -> tuple[str, str | None]:
         """What to load: a folder of the mirror, or the hub id at its revision. A local folder may stand for a model."""
+        if kind == "models" and name == WORLD_ENCODER.name:
+            return str(WORLD_ENCODER), None
         if kind == "models" and Path(name).is_dir():
             return name, None
         if self.mirror is None:

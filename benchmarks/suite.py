@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mtl_lora.errors import InvalidInput, unknown
 
 
 @dataclass(frozen=True)
 class Task:
-    """One task on text: where its rows are, what is read, what is predicted, how it is scored.
+    """One task: where its rows are, what is read, what is predicted, how it is scored.
 
-    dataset, config, revision: of the hub, the revision pinned. inputs: one text column or two.
+    dataset, config, revision: of the hub, the revision pinned; or the generated "world" and what it calls the task.
+    inputs: one text column or two. picture_column: a picture that is read in front of them, None for text alone.
     labels: names of the classes 0, 1, ..; empty for a graded task, whose label is a number within ``scale``.
     metrics: names in ``benchmarks.metrics``; the task's score is their mean, as GLUE averages them.
+    head: tasks that name the same head share it; None for a head of its own. group: under which tables sum tasks up.
+    conflict: between the tasks, for generated data alone.
     """
 
     name: str
@@ -30,6 +33,10 @@ class Task:
     label_column: str = "label"
     train_split: str = "train"
     test_split: str = "validation"
+    picture_column: str | None = None
+    head: str | None = None
+    group: str | None = None
+    conflict: float | None = None
 
     @property
     def graded(self) -> bool:
@@ -41,15 +48,24 @@ class Task:
         """Outputs of this task's head."""
         return len(self.labels) or 1
 
+    @property
+    def head_name(self) -> str:
+        """What tells this task's head from others."""
+        return self.head or self.name
+
 
 @dataclass(frozen=True)
 class Suite:
-    """A named list of tasks that one model is trained on together; its score is the mean of the tasks' scores."""
+    """A named list of tasks that one model is trained on together; its score is the mean of the tasks' scores.
+
+    preset: where none is asked for.
+    """
 
     name: str
     summary: str
     tasks: tuple[Task, ...]
     notes: tuple[str, ...] = ()
+    preset: str = "small"
 
     def select(self, names: list[str]) -> tuple[Task, ...]:
         """The tasks of these names in the suite's order; all of them where no name is given."""
@@ -60,6 +76,19 @@ class Suite:
         if len(set(names)) != len(names):
             raise InvalidInput(f"a task is named twice in {', '.join(names)}")
         return tuple(task for task in self.tasks if not names or task.name in names)
+
+    @property
+    def conflict(self) -> float | None:
+        """The conflict between the tasks, where it can be set."""
+        return self.tasks[0].conflict
+
+    def with_conflict(self, conflict: float) -> Suite:
+        """The same tasks at another conflict; InvalidInput where the data are what they are."""
+        if self.conflict is None:
+            raise InvalidInput(f"the conflict of suite {self.name} cannot be set: its data are not generated")
+        if not 0 <= conflict <= 1:
+            raise InvalidInput(f"conflict must be from 0 to 1, not {conflict:g}")
+        return replace(self, tasks=tuple(replace(task, conflict=conflict) for task in self.tasks))
 
 
 def all_suites() -> dict[str, Suite]:

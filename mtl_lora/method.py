@@ -50,6 +50,8 @@ class Method(ABC):
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    reference: ClassVar[bool] = False  # a bound to compare with, no competitor for the budget
+    trains_base: ClassVar[bool] = False
 
     rank: int = 8
     alpha: float = 16.0

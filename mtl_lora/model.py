@@ -33,7 +33,7 @@ class AdaptedModel(nn.Module):
     def __init__(self, base: nn.Module, method: Method, tasks: Sequence[str], targets: Sequence[str], seed: int = 0) -> None:
         super().__init__()
         layers = target_layers(base, targets)
-        base.requires_grad_(False)
+        base.requires_grad_(method.trains_base)
         self.base = base
         self.method = method
         self.merged: str | None = None

@@ -11,14 +11,14 @@ from transformers import AutoConfig, AutoModel, BertConfig, BertModel, PreTraine
 from benchmarks.world.language import COLOURS, DIMENSIONS, KINDS, PEOPLE, PLACES, READERS, SHAPES, VALUES
 from benchmarks.world.scenes import CELL, GRID
 
-FOLDER = Path(__file__).parent / "pretrained"
+FOLDER = Path(__file__).parent / "world-encoder"
 PATCH = "[PATCH]"
 PATCHES = GRID * GRID
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", PATCH)
-OTHER_WORDS = (
-    "the a is it are has saw says sells lives there something toy thing by for in of and but not beside to who what which "
-    "where was world : . , ? first second third find buy caption"
-).split()
+OTHER_WORDS = """
+    the a is it are has saw says sells lives there something toy thing by for in of and but not beside to who what which
+    where was world : . , ? first second third find buy caption
+""".split()  # noqa: SIM905
 
 
 class WorldConfig(BertConfig):

@@ -12,10 +12,10 @@ OPPOSITE = {a: b for pair in DIMENSIONS.values() for a, b in (pair, pair[::-1])}
 VALUES = tuple(OPPOSITE)
 
 # The i-th kind has the values that the last four bits of i say: every combination belongs to two kinds.
-KINDS = tuple(
-    "whale ant drum brick bell stone boat root lamp nest coin cart pipe seed vase plank "
-    "tower leaf barrel anvil bottle pearl kettle bench shell candle pot wheel basket nail jar rope".split()
-)
+KINDS = """
+    whale ant drum brick bell stone boat root lamp nest coin cart pipe seed vase plank
+    tower leaf barrel anvil bottle pearl kettle bench shell candle pot wheel basket nail jar rope
+""".split()  # noqa: SIM905
 COLOURS = {"red": (214, 39, 40), "blue": (31, 119, 220), "green": (44, 160, 44), "yellow": (240, 200, 30)}
 SHAPES = ("ball", "box", "cone", "cross")
 PEOPLE = ("anna", "bob", "carl", "dora", "emil", "fay")

@@ -79,7 +79,7 @@ def render(scene: Scene) -> np.ndarray:
 
 
 def patches(pictures: np.ndarray) -> np.ndarray:
-    """Pictures (n, 30, 30, 3) cut into their cells: (n, 9, 300)."""
+    """Pictures, uint8 (n, 30, 30, 3), cut into their cells: float32 (n, 9, 300), from 0, the paper, to 1, ink."""
     n = len(pictures)
     cells = pictures.reshape(n, GRID, CELL, GRID, CELL, 3).transpose(0, 1, 3, 2, 4, 5)
-    return cells.reshape(n, GRID * GRID, CELL * CELL * 3)
+    return 1 - cells.reshape(n, GRID * GRID, CELL * CELL * 3).astype(np.float32) / 255
