@@ -17,10 +17,10 @@ Document = tuple[str, np.ndarray | None]
 
 
 def documents(seed: int) -> Iterator[Document]:
-    """Documents without end: a text, and for four of ten a picture (30, 30, 3) that it describes."""
+    """Documents without end: a text, and for every other one a picture (30, 30, 3) that it describes."""
     rng = random.Random(seed)
     while True:
-        yield _described(rng) if rng.random() < 0.4 else (_fact(rng), None)
+        yield _described(rng) if rng.random() < 0.5 else (_fact(rng), None)
 
 
 def _fact(rng: random.Random) -> str:
@@ -46,9 +46,16 @@ def _described(rng: random.Random) -> Document:
     scene = draw_scene(rng)
     things = [scene.first, scene.second]
     rng.shuffle(things)
-    said = []
-    for thing in things:
-        values = [scene.value(thing, dimension) for dimension in DIMENSIONS]
-        rng.shuffle(values)
-        said.append(f"a {' '.join(values)} {thing.colour} {thing.shape}")
-    return f"there is {said[0]} and beside it {said[1]}", render(scene)
+    if rng.random() < 0.5:
+        said = []
+        for thing in things:
+            values = [scene.value(thing, dimension) for dimension in DIMENSIONS]
+            rng.shuffle(values)
+            said.append(f"a {' '.join(values)} {thing.colour} {thing.shape}")
+        return f"there is {said[0]} and beside it {said[1]}", render(scene)
+    said = [
+        f"{dimension} of the {thing.colour} {thing.shape} : {scene.value(thing, dimension)}"
+        for thing in things
+        for dimension in rng.sample(list(DIMENSIONS), 2)
+    ]
+    return " . ".join(said), render(scene)

@@ -44,7 +44,7 @@ class WorldEncoder(PreTrainedModel):
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, pictures: Tensor | None = None, **kwargs
     ) -> object:
-        """input_ids, attention_mask (b, s); pictures (those samples that have one, patches, values) in 0..1."""
+        """input_ids, attention_mask (b, s); pictures (those samples that have one, patches, values)."""
         embedded = self.text.embeddings.word_embeddings(input_ids)
         if pictures is not None:
             here = (input_ids == self.config.patch_token)[:, :, None]

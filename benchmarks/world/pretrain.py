@@ -22,7 +22,7 @@ from benchmarks.world.corpus import documents
 from benchmarks.world.encoder import FOLDER, PATCH, PATCHES, SPECIAL, WorldEncoder, new_encoder, new_tokenizer
 from benchmarks.world.scenes import patches
 
-BATCH, LEARNING_RATE, MASKED = 128, 2e-3, 0.25
+BATCH, LEARNING_RATE, MASKED = 64, 1.5e-3, 0.25
 LOG = "pretraining.json"
 
 
@@ -66,23 +66,19 @@ class Batches(IterableDataset):
             # As BERT: most become the mask, some another word, some stay.
             how = rng.random(ids.shape)
             shown = np.where(how < 0.8, mask, np.where(how < 0.9, rng.integers(special, len(tokenizer), ids.shape), ids))
-            batch = {
-                "input_ids": np.where(hidden, shown, ids),
-                "attention_mask": encoded["attention_mask"],
-                "labels": labels,
-            }
-            seen = np.stack([picture for _, picture in drawn if picture is not None])
-            yield {name: torch.as_tensor(array) for name, array in batch.items()} | {
-                "pictures": torch.as_tensor(patches(seen), dtype=torch.float32) / 255
-            }
+            seen = patches(np.stack([picture for _, picture in drawn if picture is not None]))
+            batch = {"input_ids": np.where(hidden, shown, ids), "attention_mask": encoded["attention_mask"]}
+            batch |= {"pictures": seen, "labels": labels}
+            yield {name: torch.as_tensor(array) for name, array in batch.items()}
 
 
 def main(
     out: Annotated[Path, typer.Option(help="folder of the weights")] = FOLDER,
-    steps: Annotated[int, typer.Option(help="optimiser steps")] = 6000,
+    steps: Annotated[int, typer.Option(help="optimiser steps")] = 8000,
     seed: Annotated[int, typer.Option(help="of the weights and of the documents")] = 0,
 ) -> None:
     """Pretrain from nothing and write config.json, model.safetensors, the tokenizer and the log."""
+    made = environment("python -m benchmarks.world.pretrain")
     set_seed(seed)
     model = MaskedWords(new_encoder(seed))
     arguments = TrainingArguments(
@@ -112,7 +108,7 @@ def main(
         "loss": [[entry["step"], entry["loss"]] for entry in trainer.state.log_history if "loss" in entry],
         "right_of_masked": masked_words_right(model, seed + 1),
         "seconds": trainer.state.log_history[-1]["train_runtime"],
-        "environment": environment("python -m benchmarks.world.pretrain"),
+        "environment": made,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     (out / LOG).write_text(json.dumps(log, indent=1) + "\n")
