@@ -57,6 +57,8 @@ class FinishedRun:
     @torch.no_grad()
     def predict(self, task: Task, lines: Iterable[str]) -> Iterator[str]:
         """The class or grade of each line of text; the two texts of a pair are separated by a tab."""
+        if task.picture_column:
+            raise InvalidInput(f"task {task.name} has pictures, which lines of text cannot give")
         self.model.backbone.merge(task.name)
         index = self.model.tasks.index(task)
         stream = enumerate(lines, 1)

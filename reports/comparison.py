@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from benchmarks.plan import order_for_display
+from benchmarks.suite import find_suite
+from mtl_lora import find_method
 
 Record = dict[str, Any]
 FREE = ("method", "seed", "budget")  # what may differ between the runs of one comparison
@@ -24,22 +27,32 @@ class Cell:
     spread: float | None
     error: float
 
+    @property
+    def interval(self) -> float:
+        """Half of the 95% interval: over seeds (Student's t) where there are several, else over the scored rows."""
+        return 1.96 * self.error if self.spread is None else t_interval(self.spread, self.seeds)
+
     def __str__(self) -> str:
         return f"{self.mean:.1f} ({self.error:.1f})" if self.spread is None else f"{self.mean:.1f} ± {self.spread:.1f}"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One method at one budget: a column of a table, a point of the plot."""
+    """One method at one budget: a column of a table, a point of the plot.
+
+    parameters: trained ones, without the heads. A reference stands outside the budget, or at none (0).
+    """
 
     label: str
+    reference: bool
     budget: int
     rank: int
     parameters: int
     heads: int
     base: int
-    seeds: tuple[int, ...]
+    by_seed: dict[int, float]  # seed -> score of the suite in percent
     tasks: dict[str, Cell]
+    groups: dict[str, Cell]  # means over the tasks of a group, where the suite has groups
     metrics: dict[str, dict[str, float]]  # task -> metric -> percent, mean over seeds
     score: Cell
 
@@ -47,6 +60,15 @@ class Entry:
     def mismatch(self) -> float:
         """(parameters - budget) / budget."""
         return self.parameters / self.budget - 1
+
+    @property
+    def name(self) -> str:
+        """The method, without its settings."""
+        return self.label.partition(":")[0]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(self.by_seed)
 
 
 @dataclass(frozen=True)
@@ -57,15 +79,21 @@ class Comparison:
     entries: tuple[Entry, ...]
     rows: dict[str, tuple[int, int]]  # task -> training rows, scored rows
     majority: dict[str, float]
+    groups: dict[str, list[str]]  # group -> its tasks
     caveats: list[str]
 
     @property
+    def conflict(self) -> float | None:
+        """The conflict between the tasks, where it can be set."""
+        return self.config.get("conflict")
+
+    @property
     def budgets(self) -> list[int]:
-        return sorted({entry.budget for entry in self.entries})
+        return sorted({entry.budget for entry in self.entries} - {0}) or [0]
 
     def at(self, budget: int) -> list[Entry]:
-        """The entries of one budget, in display order."""
-        return [entry for entry in self.entries if entry.budget == budget]
+        """The entries of one budget, in display order, and the references that are of none."""
+        return [entry for entry in self.entries if entry.budget in (budget, 0)]
 
 
 def compare(records: list[Record]) -> list[Comparison]:
@@ -78,41 +106,65 @@ def compare(records: list[Record]) -> list[Comparison]:
     return [_comparison(json.loads(common), group) for common, group in ordered]
 
 
+def by_conflict(comparisons: list[Comparison]) -> list[list[Comparison]]:
+    """Those that differ in nothing but the conflict of their data, several at least, in its order."""
+    families: dict[str, list[Comparison]] = {}
+    for comparison in comparisons:
+        common = {k: v for k, v in comparison.config.items() if k not in ("conflict", "data")}
+        families.setdefault(json.dumps(common, sort_keys=True), []).append(comparison)
+    return [sorted(family, key=lambda c: c.conflict) for family in families.values() if len(family) > 1]
+
+
+def advantage(entry: Entry, over: Entry) -> Cell:
+    """The difference of two entries' scores, seed by seed: the runs of a seed saw the same rows in the same order."""
+    both = [seed for seed in entry.by_seed if seed in over.by_seed]
+    error = float(np.hypot(entry.score.error, over.score.error)) / 100
+    return _cell([(entry.by_seed[seed] - over.by_seed[seed]) / 100 for seed in both], [error] * len(both))
+
+
+def t_interval(spread: float, count: int) -> float:
+    """Half of the 95% interval of a mean, from the standard deviation of ``count`` values."""
+    return float(stats.t.ppf(0.975, count - 1)) * spread / count**0.5
+
+
 def _comparison(config: dict[str, Any], records: list[Record]) -> Comparison:
     labels = order_for_display({r["config"]["method"]["label"] for r in records})
     budgets = sorted({r["config"]["budget"] for r in records})
+    groups: dict[str, list[str]] = {}
+    for task in find_suite(config["suite"]).select(config["tasks"]):
+        if task.group:
+            groups.setdefault(task.group, []).append(task.name)
     entries = []
-    for budget in budgets:
-        for label in labels:
+    for label in labels:
+        for budget in budgets:
             own = [r for r in records if (r["config"]["budget"], r["config"]["method"]["label"]) == (budget, label)]
             if own:
-                entries.append(_entry(label, budget, config["tasks"], own))
+                entries.append(_entry(label, budget, config["tasks"], groups, own))
     scores = records[0]["scores"]
     return Comparison(
         config=config,
         entries=tuple(entries),
         rows={task: (scores[task]["train_rows"], scores[task]["rows"]) for task in config["tasks"]},
         majority={task: 100 * scores[task]["majority"] for task in config["tasks"]},
+        groups=groups,
         caveats=_caveats(records),
     )
 
 
-def _entry(label: str, budget: int, tasks: list[str], records: list[Record]) -> Entry:
+def _entry(label: str, budget: int, tasks: list[str], groups: dict[str, list[str]], records: list[Record]) -> Entry:
+    records = sorted(records, key=lambda r: r["config"]["seed"])
     parameters = records[0]["parameters"]
     return Entry(
         label=label,
+        reference=find_method(records[0]["config"]["method"]["name"]).reference,
         budget=budget,
         rank=records[0]["config"]["method"]["rank"],
-        parameters=parameters["adapter"],
+        parameters=parameters["trained"] - parameters["heads"],
         heads=parameters["heads"],
         base=parameters["base"],
-        seeds=tuple(sorted(r["config"]["seed"] for r in records)),
-        tasks={
-            task: _cell(
-                [r["scores"][task]["score"] for r in records], [r["scores"][task]["standard_error"] for r in records]
-            )
-            for task in tasks
-        },
+        by_seed={r["config"]["seed"]: 100 * r["score"] for r in records},
+        tasks={task: _mean_of([task], records) for task in tasks},
+        groups={group: _mean_of(members, records) for group, members in groups.items()},
         metrics={
             task: {
                 name: 100 * float(np.mean([r["scores"][task]["metrics"][name] for r in records]))
@@ -120,7 +172,7 @@ def _entry(label: str, budget: int, tasks: list[str], records: list[Record]) -> 
             }
             for task in tasks
         },
-        score=_cell([r["score"] for r in records], _mean_errors(records)),
+        score=_mean_of(tasks, records),
     )
 
 
@@ -142,9 +194,11 @@ def _caveats(records: list[Record]) -> list[str]:
     return lines
 
 
-def _mean_errors(records: list[Record]) -> list[float]:
-    """Standard errors of the mean score of the tasks, whose rows are independent of each other."""
-    return [np.sqrt(sum(s["standard_error"] ** 2 for s in r["scores"].values())) / len(r["scores"]) for r in records]
+def _mean_of(tasks: list[str], records: list[Record]) -> Cell:
+    """The mean score of these tasks. Its standard error takes their rows as independent of each other."""
+    own = [[r["scores"][task] for task in tasks] for r in records]
+    errors = [float(np.sqrt(sum(s["standard_error"] ** 2 for s in scores))) / len(tasks) for scores in own]
+    return _cell([float(np.mean([s["score"] for s in scores])) for scores in own], errors)
 
 
 def _cell(values: list[float], errors: list[float]) -> Cell:

@@ -8,16 +8,17 @@ from pathlib import Path
 from tabulate import tabulate
 
 from benchmarks.suite import find_suite
-from reports.comparison import Comparison, Entry
+from reports.comparison import Comparison, Entry, advantage
 
 
-def title(comparison: Comparison, budget: int) -> str:
+def title(comparison: Comparison, budget: int, conflict: bool = True) -> str:
     """One line that says what is compared."""
     config = comparison.config
     base = comparison.entries[0].base
     return (
         f"{config['suite']} on {config['backbone']['id']}: {budget:,} adapter parameters "
         f"({100 * budget / base:.2f}% of the base), protocol {config['protocol']}"
+        + (f", conflict {comparison.conflict:g}" if conflict and comparison.conflict is not None else "")
     )
 
 
@@ -30,16 +31,21 @@ def notes(comparison: Comparison, entries: list[Entry]) -> list[str]:
     suite = find_suite(config["suite"])
     lines = [
         f"Cells, in percent: {'; or '.join(forms)}. Majority answers with the commonest class or the mean grade.",
-        "Scores: "
-        + ", ".join(f"{t.name} {' and '.join(t.metrics)}" for t in suite.select(config["tasks"]))
-        + ", averaged where a task has two; mean is that of the tasks.",
+        f"Scores: {_metrics(comparison)}, averaged where a task has two; mean is that of the tasks.",
         *suite.notes,
         f"One recipe for all: {recipe['epochs']} epochs, batch {recipe['batch_size']}, "
         f"learning rate {recipe['learning_rate']:g}, alpha / rank {recipe['scaling']:g}, {recipe['sampling']} sampling, "
         f"{config['precision']}; adapted: {', '.join(config['backbone']['targets'])}. "
         f"Heads ({entries[0].heads:,} parameters) are trained too and not counted.",
-        "Training rows / scored rows: " + ", ".join(f"{t} {a:,}/{b:,}" for t, (a, b) in comparison.rows.items()) + ".",
+        f"Training rows / scored rows: {_sizes(comparison)}.",
     ]
+    if comparison.groups:
+        lines.append("Rows are means over tasks: " + _listed(comparison.groups) + ". The CSV file has every task.")
+    if any(e.reference for e in entries):
+        lines.append(
+            "References stand outside the budget: heads-only trains no adapter, lora-per-task has a LoRA of the budget for "
+            "each task, full trains every weight of the base."
+        )
     limits = [
         f"{n} rows a task for {what}"
         for what, n in (("training", config["max_train"]), ("scoring", config["max_eval"]))
@@ -53,15 +59,21 @@ def notes(comparison: Comparison, entries: list[Entry]) -> list[str]:
 
 
 def rows(comparison: Comparison, budget: int) -> tuple[list[str], list[list[str]]]:
-    """Header and rows: a row a task, a column a method, then the suite's score and the parameters."""
+    """Header and rows: a row a task (or group of tasks), a column a method, then the suite's score and the parameters."""
     entries = comparison.at(budget)
-    header = ["task", "majority", *(entry.label for entry in entries)]
+    header = ["tasks" if comparison.groups else "task", "majority", *(entry.label for entry in entries)]
     majority = comparison.majority
-    table = [[task, f"{majority[task]:.1f}", *(str(e.tasks[task]) for e in entries)] for task in comparison.config["tasks"]]
+    if comparison.groups:
+        table = [
+            [group, f"{sum(majority[t] for t in tasks) / len(tasks):.1f}", *(str(e.groups[group]) for e in entries)]
+            for group, tasks in comparison.groups.items()
+        ]
+    else:
+        table = [[task, f"{majority[task]:.1f}", *(str(e.tasks[task]) for e in entries)] for task in majority]
     table.append(["mean", f"{sum(majority.values()) / len(majority):.1f}", *(str(e.score) for e in entries)])
-    table.append(["rank", "", *(str(e.rank) for e in entries)])
+    table.append(["rank", "", *(str(e.rank) if e.budget else "" for e in entries)])
     table.append(["parameters", "0", *(f"{e.parameters:,}" for e in entries)])
-    table.append(["off budget", "", *(f"{e.mismatch:+.1%}" for e in entries)])
+    table.append(["off budget", "", *("" if e.reference else f"{e.mismatch:+.1%}" for e in entries)])
     table.append(["seeds", "", *(str(len(e.seeds)) for e in entries)])
     return header, table
 
@@ -73,16 +85,58 @@ def render(comparison: Comparison, budget: int, style: str) -> str:
     return tabulate(table, headers=header, tablefmt=style, disable_numparse=True, colalign=align)
 
 
+def render_conflict(family: list[Comparison], budget: int, style: str) -> str:
+    """A row a method, a column a conflict: the suite's score, and in parentheses the advantage over plain LoRA."""
+    header = ["method", *(f"conflict {comparison.conflict:g}" for comparison in family)]
+    columns = [{entry.label: entry for entry in comparison.at(budget)} for comparison in family]
+    table = []
+    for label in dict.fromkeys(label for column in columns for label in column):
+        cells = [_against_lora(column, label) if label in column else "" for column in columns]
+        table.append([label, *cells])
+    return tabulate(table, headers=header, tablefmt=style, disable_numparse=True)
+
+
+def _against_lora(column: dict[str, Entry], label: str) -> str:
+    text = f"{column[label].score.mean:.1f}"
+    if label == "lora" or "lora" not in column:
+        return text
+    difference = advantage(column[label], column["lora"])
+    return f"{text} ({difference.mean:+.1f} ± {difference.interval:.1f})"
+
+
+def _metrics(comparison: Comparison) -> str:
+    tasks = find_suite(comparison.config["suite"]).select(comparison.config["tasks"])
+    if not comparison.groups:
+        return ", ".join(f"{task.name} {' and '.join(task.metrics)}" for task in tasks)
+    metrics: dict[str, list[str]] = {}
+    for task in tasks:
+        metrics.setdefault(" and ".join(task.metrics), []).append(task.name)
+    common = max(metrics, key=lambda name: len(metrics[name]))
+    others = [f"{name} for {', '.join(of)}" for name, of in metrics.items() if name != common]
+    return ", ".join([*others, f"{common} for all others" if others else common])
+
+
+def _sizes(comparison: Comparison) -> str:
+    if len(set(comparison.rows.values())) == 1:
+        return "{:,}/{:,} for each task".format(*next(iter(comparison.rows.values())))
+    return ", ".join(f"{task} {train:,}/{test:,}" for task, (train, test) in comparison.rows.items())
+
+
+def _listed(groups: dict[str, list[str]]) -> str:
+    return "; ".join(f"{group}: {', '.join(tasks)}" for group, tasks in groups.items())
+
+
 def write_csv(comparisons: list[Comparison], path: Path) -> None:
     """All scores in long form: a row for each comparison, budget, method and task, the mean of the suite included."""
-    columns = ["comparison", "suite", "backbone", "protocol", "split"]
+    columns = ["comparison", "suite", "conflict", "backbone", "protocol", "split"]
     columns += ["budget", "method", "rank", "parameters", "task", "metrics"]
     with path.open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow([*columns, "mean", "spread_over_seeds", "standard_error_over_rows", "seeds", "majority"])
         for number, comparison in enumerate(comparisons, 1):
             config = comparison.config
-            common = [number, config["suite"], config["backbone"]["id"], config["protocol"], config["split"]]
+            conflict = "" if comparison.conflict is None else comparison.conflict
+            common = [number, config["suite"], conflict, config["backbone"]["id"], config["protocol"], config["split"]]
             majority = comparison.majority | {"mean": sum(comparison.majority.values()) / len(comparison.majority)}
             for entry in comparison.entries:
                 for task, cell in (entry.tasks | {"mean": entry.score}).items():

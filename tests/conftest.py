@@ -13,6 +13,7 @@ from baselines.dora import DoRA
 from baselines.lora import LoRA
 from baselines.moelora import MoELoRA
 from baselines.multilora import MultiLoRA
+from baselines.references import LoRAPerTask
 from mtl_lora import AdaptedModel, Method, MTLLoRA
 
 torch.set_num_threads(1)  # the models are tiny: threads cost more than they save
@@ -26,6 +27,7 @@ ALL_METHODS = [
     MoELoRA(rank=4, alpha=8, experts=4, embedding=6),
     MoELoRA(rank=4, alpha=8, experts=4, embedding=6, gate="shared"),
     MTLLoRA(rank=4, alpha=8),
+    LoRAPerTask(rank=4, alpha=8),
 ]
 
 

@@ -124,7 +124,7 @@ def test_settings_out_of_range() -> None:
 
 
 def test_an_unknown_method() -> None:
-    with refused("unknown method 'qlora'; known: dora, lora, moelora, mtl-lora, multilora"):
+    with refused("unknown method 'qlora'; known: dora, full, heads-only, lora, lora-per-task, moelora, mtl-lora, multilora"):
         find_method("qlora")
 
 

@@ -22,7 +22,8 @@ from benchmarks.records import RunStore
 from benchmarks.suite import find_suite
 from benchmarks.trainer import MarkComplete
 
-FAST = ["--budget", "16500", "--epochs", "1", "--batch-size", "16", "--learning-rate", "0.01", "--precision", "float32"]
+FAST = ["--methods", "all", "--epochs", "1", "--batch-size", "16", "--learning-rate", "0.01", "--precision", "float32"]
+BUDGET = ["--budget", "16500"]
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def mtl_lora(*arguments: str | Path) -> int:
 
 def run_arguments(tiny: Path, results: Path, *more: str) -> list[str]:
     model = ["--mirror", str(tiny), "--backbone", ENCODER, "--targets", "query,value,dense"]
-    return ["run", "nlu", *model, *FAST, "--results", str(results), *more]
+    return ["run", "nlu", *model, *FAST, *BUDGET, "--results", str(results), *more]
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +172,7 @@ def test_a_killed_run_goes_on_and_ends_equal(tiny: Path, tmp_path: Path) -> None
 
 def test_the_paper_preset_runs_on_a_causal_model(tiny: Path, tmp_path: Path) -> None:
     model = ["--preset", "paper", "--backbone", CAUSAL, "--budget", "16900", "--mirror", tiny]
-    assert mtl_lora("run", "nlu", *model, *FAST[2:], "--results", tmp_path) == 0
+    assert mtl_lora("run", "nlu", *model, *FAST, "--results", tmp_path) == 0
     records = RunStore(tmp_path).all()
     assert len(records) == 5
     for record in records:
@@ -215,7 +216,7 @@ def test_plan_says_what_run_would_do(finished: RunStore, tiny: Path, capsys: pyt
 def test_list_names_everything(capsys: pytest.CaptureFixture) -> None:
     assert mtl_lora("list") == 0
     shown = capsys.readouterr().out
-    for name in ("nlu", "cola", "stsb", "lora", "dora", "multilora", "moelora", "mtl-lora", "small", "paper"):
+    for name in ("nlu", "stsb", "quick", "caption-south", "lora", "moelora", "mtl-lora", "full", "embedded", "paper"):
         assert f"  {name} " in shown
 
 
@@ -236,12 +237,12 @@ def test_report_renders_what_the_records_say(finished: RunStore, tmp_path: Path,
 
 
 BAD = {
-    "suite": (["run", "glue"], "unknown suite 'glue'; known: nlu"),
+    "suite": (["run", "glue"], "unknown suite 'glue'; known: nlu, quick"),
     "task": (["--tasks", "wnli"], "unknown task of suite nlu 'wnli'; known: cola, sst2"),
-    "method": (["--methods", "lora,qlora"], "unknown method 'qlora'; known: dora, lora"),
+    "method": (["--methods", "lora,qlora"], "unknown method 'qlora'; known: dora, full, heads-only, lora"),
     "setting": (["--methods", "mtl-lora:n=2"], "unknown setting of mtl-lora 'n'; known: dropout, up_projections"),
     "setting value": (["--methods", "mtl-lora:temperature=hot"], "temperature must be of the kind of 0.1, not 'hot'"),
-    "preset": (["--preset", "huge"], "unknown preset 'huge'; known: small, paper"),
+    "preset": (["--preset", "huge"], "unknown preset 'huge'; known: embedded, small, paper"),
     "target": (["--targets", "q_proj"], "target module 'q_proj' is not in BertModel; its linear layers: dense"),
     "budget": (["--budget", "1000"], "no rank of lora meets a budget of 1,000 parameters within 10%; closest: 704 (rank 1)"),
     "budget text": (["--budget", "much"], "budget 'much' is neither a number of parameters"),

@@ -17,7 +17,7 @@ KINDS = """
     tower leaf barrel anvil bottle pearl kettle bench shell candle pot wheel basket nail jar rope
 """.split()  # noqa: SIM905
 COLOURS = {"red": (214, 39, 40), "blue": (31, 119, 220), "green": (44, 160, 44), "yellow": (240, 200, 30)}
-SHAPES = ("ball", "box", "cone", "cross")
+SHAPES = ("ball", "box", "cone", "bar")
 PEOPLE = ("anna", "bob", "carl", "dora", "emil", "fay")
 PLACES = ("garden", "kitchen", "harbour", "school")
 READERS = ("north", "south")

@@ -71,10 +71,8 @@ def render(scene: Scene) -> np.ndarray:
                 pen.rectangle(box, **paint)
             case "cone":
                 pen.polygon([(x, y - r), (x + r, y + r), (x - r, y + r)], **paint)
-            case "cross":
-                a = r / 3
-                corners = [(-a, -r), (a, -r), (a, -a), (r, -a), (r, a), (a, a), (a, r), (-a, r), (-a, a), (-r, a), (-r, -a)]
-                pen.polygon([(x + dx, y + dy) for dx, dy in [*corners, (-a, -a)]], **paint)
+            case "bar":
+                pen.rectangle((x - r, y - r / 2, x + r, y + r / 2), **paint)
     return np.asarray(image)
 
 

@@ -1,0 +1,137 @@
+"""The suite ``quick``, cut down, from the command line to the report: four domains, no mirror, no network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from test_runner import mtl_lora, predictions
+
+from benchmarks.records import RunStore
+from benchmarks.suite import find_suite
+from benchmarks.world.forms import CAPTIONS
+from reports.comparison import advantage, by_conflict, compare, t_interval
+
+CUT = ["--max-train", "24", "--max-eval", "12", "--epochs", "1"]
+METHODS = "lora,moelora:experts=4:embedding=8,mtl-lora,references"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> RunStore:
+    """Two conflicts, two budgets, two seeds."""
+    results = tmp_path_factory.mktemp("quick")
+    more = ["--conflict", "0,1", "--budget", "34k,93k", "--seeds", "0,1", "--methods", METHODS]
+    assert mtl_lora("run", "quick", *CUT, *more, "--results", results) == 0
+    return RunStore(results)
+
+
+def test_a_run_for_each_conflict_budget_and_seed_and_references_once(finished: RunStore) -> None:
+    found = [r["config"] for r in finished.all()]
+    runs = {(c["conflict"], c["method"]["name"], c["budget"], c["seed"]) for c in found}
+    assert len(found) == len(runs) == 2 * 2 * (2 * 4 + 2)
+    for conflict in (0.0, 1.0):
+        for seed in (0, 1):
+            own = {(name, budget) for c, name, budget, s in runs if (c, s) == (conflict, seed)}
+            fitted = {(name, b) for name in ("lora", "moelora", "mtl-lora", "lora-per-task") for b in (34_000, 93_000)}
+            assert own == fitted | {("heads-only", 0), ("full", 0)}
+
+
+def test_parameters_are_what_the_budget_says(finished: RunStore) -> None:
+    for record in finished.all():
+        parameters, config = record["parameters"], record["config"]
+        name, budget = config["method"]["name"], config["budget"]
+        if name in ("heads-only", "full"):
+            assert parameters["adapter"] == 0
+            assert parameters["trained"] == parameters["heads"] + (parameters["base"] if name == "full" else 0)
+        elif name == "lora-per-task":
+            assert abs(parameters["adapter"] / 26 - budget) <= 0.1 * budget
+        else:
+            assert abs(parameters["adapter"] - budget) <= 0.1 * budget
+        heads = {t.head: t.outputs for t in find_suite("quick").tasks}
+        assert parameters["heads"] == 129 * sum(heads.values())
+
+
+def test_the_report_shows_domains_conflict_and_references(
+    finished: RunStore, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert mtl_lora("report", "--results", finished.folder, "--out", tmp_path) == 0
+    text = (tmp_path / "comparison.md").read_text()
+    for wanted in (
+        "| nlu ",
+        "| commonsense ",
+        "| image-text ",
+        "| ads ",
+        "heads-only",
+        "conflict 1",
+        "Score against conflict",
+    ):
+        assert wanted in text, wanted
+    assert {p.name for p in tmp_path.glob("*.png")} == {
+        "conflict-quick-1.png",
+        "parameters-quick-1.png",
+        "parameters-quick-2.png",
+    }
+    table = pd.read_csv(tmp_path / "comparison.csv")
+    assert set(table["conflict"]) == {0.0, 1.0} and len(table) == 2 * (2 * 4 + 2) * 27
+
+
+def test_the_advantage_over_lora_is_taken_seed_by_seed(finished: RunStore) -> None:
+    (family,) = by_conflict(compare(finished.all()))
+    assert [comparison.conflict for comparison in family] == [0.0, 1.0]
+    entries = {entry.label: entry for entry in family[1].at(93_000)}
+    mtl, lora = entries["mtl-lora"], entries["lora"]
+    scores = {
+        (r["config"]["method"]["name"], r["config"]["seed"]): 100 * r["score"]
+        for r in finished.all()
+        if (r["config"]["conflict"], r["config"]["budget"]) == (1.0, 93_000)
+    }
+    differences = pd.Series([scores["mtl-lora", seed] - scores["lora", seed] for seed in (0, 1)])
+    found = advantage(mtl, lora)
+    assert found.mean == pytest.approx(differences.mean()) and found.spread == pytest.approx(differences.std())
+    assert t_interval(found.spread, 2) == pytest.approx(12.706 * differences.std() / 2**0.5, rel=1e-3)
+    assert mtl.groups["nlu"].mean == pytest.approx(sum(mtl.tasks[t].mean for t in family[1].groups["nlu"]) / 6)
+
+
+def test_the_same_command_gives_the_same_numbers(finished: RunStore, tmp_path: Path) -> None:
+    more = ["--conflict", "1", "--budget", "34k", "--methods", "mtl-lora,full"]
+    assert mtl_lora("run", "quick", *CUT, *more, "--results", tmp_path) == 0
+    for record in RunStore(tmp_path).all():
+        before = finished.find(record["id"])
+        assert record["scores"] == before["scores"]
+        pd.testing.assert_frame_equal(predictions(RunStore(tmp_path), record["id"]), predictions(finished, record["id"]))
+
+
+def test_a_finished_run_answers_questions_on_text(finished: RunStore, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    run = next(r["id"] for r in finished.all() if r["config"]["method"]["name"] == "full")
+    (tmp_path / "lines.txt").write_text("north : the whale is big\nnorth : the ant is big\n")
+    options = ["--results", finished.folder, tmp_path / "lines.txt"]
+    assert mtl_lora("predict", run, "--task", "sense-north", *options) == 0
+    assert set(capsys.readouterr().out.split()) <= {"no", "yes"}
+    assert mtl_lora("predict", run, "--task", "caption-north", *options) == 2
+    assert "task caption-north has pictures, which lines of text cannot give" in capsys.readouterr().err
+    assert mtl_lora("export", run, "--task", "sense-north", "--to", tmp_path / "peft", "--results", finished.folder) == 2
+    assert "full trains no adapter, so there is none to export" in capsys.readouterr().err
+
+
+def test_captions_are_short_and_all_different() -> None:
+    assert len(set(CAPTIONS)) == len(CAPTIONS) == 32 and all(len(text.split()) == 2 for text in CAPTIONS)
+
+
+BAD = {
+    "real data": (["nlu", "--conflict", "0.5"], "the conflict of suite nlu cannot be set: its data are not generated"),
+    "range": (["quick", "--conflict", "1.5"], "conflict must be from 0 to 1, not 1.5"),
+    "text": (["quick", "--conflict", "much"], "conflicts must be different numbers from 0 to 1, like 0,0.5,1, not 'much'"),
+    "twice": (["quick", "--conflict", "1,1"], "conflicts must be different numbers"),
+    "budget": (["quick", "--budget", "34k,few"], "budget 'few' is neither a number of parameters"),
+    "experts": (["quick", "--methods", "moelora"], "no rank of moelora meets a budget of"),
+}
+
+
+@pytest.mark.parametrize("case", BAD, ids=str)
+def test_bad_input_is_one_line_and_status_2(case: str, tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    wrong, message = BAD[case]
+    assert mtl_lora("run", *wrong, "--results", tmp_path) == 2
+    (line,) = capfd.readouterr().err.strip().splitlines()
+    assert message in line
+    assert not list(tmp_path.glob("runs/*"))

@@ -1,0 +1,208 @@
+"""The generated world is what its documentation says: language, pictures, the conflict knob, the encoder."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from sklearn.linear_model import LogisticRegression
+
+from benchmarks.data import Collator, encode_task
+from benchmarks.model import build_model
+from benchmarks.presets import find_preset
+from benchmarks.sources import Source
+from benchmarks.suite import find_suite
+from benchmarks.world import check, pretrain
+from benchmarks.world.corpus import documents
+from benchmarks.world.encoder import FOLDER, PATCH, PATCHES, vocabulary
+from benchmarks.world.forms import FORMS, ROWS, decode_picture, world_rows
+from benchmarks.world.language import COLOURS, DIMENSIONS, KINDS, READERS, SHAPES, value_of
+from benchmarks.world.scenes import Scene, Thing, draw_scene, patches, render
+from mtl_lora import InvalidInput
+
+GRADED = ("similar", "relevance")
+QUICK = find_suite("quick")
+
+
+def labels(form: str, reader: str, conflict: float) -> np.ndarray:
+    return np.array(world_rows(f"{form}-{reader}", "train", conflict)["label"])
+
+
+def test_every_combination_of_values_belongs_to_two_kinds() -> None:
+    found = [tuple(value_of(kind, dimension) for dimension in DIMENSIONS) for kind in KINDS]
+    assert all(found.count(values) == 2 for values in itertools.product(*DIMENSIONS.values())) and len(found) == 32
+
+
+def test_the_suite_has_every_form_in_four_domains_and_both_readers() -> None:
+    assert {task.name for task in QUICK.tasks} == {f"{form}-{reader}" for form in FORMS for reader in READERS}
+    groups = [task.group for task in QUICK.tasks]
+    assert {group: groups.count(group) // 2 for group in dict.fromkeys(groups)} == {
+        "nlu": 3,
+        "commonsense": 3,
+        "image-text": 4,
+        "ads": 3,
+    }
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("conflict", [0.0, 0.25, 0.5, 0.75, 1.0])
+def test_readers_answer_a_share_c_of_the_same_questions_in_opposite_ways(form: str, conflict: float) -> None:
+    north, south = (world_rows(f"{form}-{reader}", "train", conflict) for reader in READERS)
+    asked = [c for c in north.column_names if c not in ("label", "text")]
+    assert all(north[c] == south[c] for c in asked)
+    assert [t.removeprefix("north") for t in north["text"]] == [t.removeprefix("south") for t in south["text"]]
+    differing = (labels(form, "north", conflict) != labels(form, "south", conflict)).mean()
+    if conflict in (0, 1) and form not in GRADED:
+        assert differing == conflict
+    elif form not in GRADED:
+        assert abs(differing - conflict) < 4 * np.sqrt(conflict * (1 - conflict) / ROWS["train"])
+    elif conflict == 1:  # two of the two or three things that make the grade are turned round
+        assert (labels(form, "north", 1.0) + labels(form, "south", 1.0) <= ROWS["train"]).all()
+        assert np.corrcoef(labels(form, "north", 1.0), labels(form, "south", 1.0))[0, 1] < -0.2
+    elif conflict == 0:
+        assert differing == 0
+
+
+def test_a_hinge_disputed_at_one_conflict_is_so_at_any_higher() -> None:
+    disputed = [labels("sense", "north", c) != labels("sense", "south", c) for c in (0.25, 0.5, 0.75)]
+    assert (disputed[0] <= disputed[1]).all() and (disputed[1] <= disputed[2]).all()
+    assert 0 < disputed[0].sum() < disputed[1].sum() < disputed[2].sum()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_no_class_is_much_commoner_than_another_and_training_rows_are_not_scored(form: str) -> None:
+    task = next(task for task in QUICK.tasks if task.head == form)
+    counts = np.bincount(labels(form, "north", 0.5), minlength=task.outputs)
+    assert counts.max() <= len(counts) * 4 + 1.5 * ROWS["train"] / max(task.outputs, 2 + task.graded)
+    shown = [{str(row) for row in world_rows(f"{form}-north", split, 0.5).remove_columns("label")} for split in ROWS]
+    assert len(shown[0] & shown[1]) < 0.4 * len(shown[1])  # the shortest forms ask of few things; others hardly repeat
+
+
+def test_every_word_is_in_the_vocabulary_and_documents_hold_no_task() -> None:
+    words = set(vocabulary())
+    for task in QUICK.tasks:
+        for row in world_rows(task.config, "test", 0.5):
+            assert set(f"{row['text']} {row.get('text_pair', '')}".split()) <= words
+    texts = [text for text, _ in itertools.islice(documents(0), 2000)]
+    assert all(set(text.split()) <= words for text in texts)
+    for wording in ("north :", "south :", "?", "first", "which", "caption", "find"):
+        assert not any(wording in text for text in texts), wording
+    assert texts == [text for text, _ in itertools.islice(documents(0), 2000)]
+
+
+def test_documents_are_true_of_their_pictures() -> None:
+    """What a text says in words, against the pixels: colours, and side and height by where their ink lies."""
+    for text, picture in itertools.islice(((t, p) for t, p in documents(3) if p is not None), 40):
+        for colour, rgb in COLOURS.items():
+            inked = np.argwhere((picture == rgb).all(-1))
+            assert (colour in text.split()) == bool(len(inked)) or "of the" in text
+        if text.startswith("there is"):
+            first, second = text.removeprefix("there is ").split(" and beside it ")
+            (y1, x1), (y2, x2) = (np.argwhere((picture == COLOURS[t.split()[-2]]).all(-1)).mean(0) for t in (first, second))
+            assert ("left" in first) == (x1 < x2) and ("top" in first) == (y1 < y2)
+            assert ("left" in second) == (x2 < x1) and ("top" in second) == (y2 < y1)
+
+
+def test_things_that_differ_look_different() -> None:
+    other = Thing("big", "solid", "red", "ball", 0, 0)
+    looks = {
+        render(Scene(Thing(size, fill, colour, shape, 2, 1), other)).tobytes()
+        for size, fill, colour, shape in itertools.product(("big", "small"), ("solid", "hollow"), COLOURS, SHAPES)
+    }
+    assert len(looks) == 2 * 2 * 4 * 4
+
+
+def test_patches_are_the_cells_of_the_picture() -> None:
+    scene = draw_scene(random.Random(0))
+    picture = render(scene)
+    cells = patches(picture[None])[0]
+    assert cells.shape == (PATCHES, 300) and cells.min() == 0 and cells.max() <= 1
+    inked = {(thing.row, thing.column) for thing in (scene.first, scene.second)}
+    assert {divmod(i, 3) for i in np.flatnonzero(cells.any(1))} == inked
+    assert (decode_picture(picture.tobytes()) == picture).all()
+
+
+def test_the_encoder_is_small_and_the_one_the_preset_pins() -> None:
+    weights = FOLDER / "model.safetensors"
+    assert weights.stat().st_size <= 4 * 2**20
+    pinned = find_preset("embedded").backbone.revision
+    assert pinned == "sha256:" + hashlib.sha256(weights.read_bytes()).hexdigest()
+
+
+def test_weights_that_are_not_the_pinned_ones_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="the weights of world-encoder are not those of sha256:00"):
+        Source().model("world-encoder", "sha256:00", torch.float32)
+
+
+def test_a_batch_of_texts_and_pictures_equals_its_rows_one_by_one() -> None:
+    source = Source()
+    tokenizer = source.tokenizer("world-encoder", None)
+    assert tokenizer.convert_ids_to_tokens(range(len(vocabulary()))) == vocabulary()
+    model = source.model("world-encoder", None, torch.float32).eval()
+    rows = []
+    for index, task in enumerate(("vqa-north", "sense-north", "caption-south")):
+        own = world_rows(task, "test", 0.5).select(range(3))
+        rows += list(encode_task(own.add_column("row", range(3)), index, tokenizer, 64))
+    rows = [rows[i] for i in (0, 3, 6, 1, 4, 7, 8)]
+    whole, mask = _hidden(model, tokenizer, rows)
+    for i, row in enumerate(rows):
+        alone, _ = _hidden(model, tokenizer, [row])
+        torch.testing.assert_close(whole[i, : mask[i].sum()], alone[0], rtol=1e-4, atol=1e-4)
+    assert tokenizer.decode(rows[0]["input_ids"]).count(PATCH) == PATCHES
+    swapped = [row | ({"picture": rows[2]["picture"]} if row.get("picture") else {}) for row in rows]
+    changed = (_hidden(model, tokenizer, swapped)[0] - whole).abs().amax((1, 2)) > 0.1
+    assert changed.tolist() == [True, False, False, True, False, True, True]
+
+
+def _hidden(model, tokenizer, rows: list[dict]) -> tuple[torch.Tensor, torch.Tensor]:
+    batch = Collator(tokenizer)(rows)
+    with torch.no_grad():
+        hidden = model(batch["input_ids"], batch["attention_mask"], batch.get("pictures")).last_hidden_state
+    return hidden, batch["attention_mask"]
+
+
+def test_pretraining_makes_the_same_weights_again(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    for name in ("a", "b"):
+        pretrain.main(tmp_path / name, steps=3, seed=1)
+    first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("a", "b"))
+    assert first.keys() == second.keys() == load_file(FOLDER / "model.safetensors").keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert "were guessed right" in capsys.readouterr().out
+
+
+def test_the_encoder_reads_pictures() -> None:
+    """A linear probe of its masked word tells sizes and places of things, and does not where pictures are exchanged."""
+    source, rng = Source(), random.Random(5)
+    tokenizer, model = source.tokenizer("world-encoder", None), source.model("world-encoder", None, torch.float32).eval()
+    scenes = [draw_scene(rng) for _ in range(500)]
+    for dimension in ("size", "height"):
+        texts = [f"{PATCH} " * PATCHES + f"{dimension} of the {s.first.colour} {s.first.shape} : [MASK]" for s in scenes]
+        batch = tokenizer(texts, padding=True, return_tensors="pt")
+        pictures = torch.as_tensor(patches(np.stack([render(scene) for scene in scenes])))
+        with torch.no_grad():
+            right, wrong = (
+                model(batch["input_ids"], batch["attention_mask"], seen).last_hidden_state[:, -2].numpy()
+                for seen in (pictures, pictures.roll(1, 0))
+            )
+        truth = [scene.value(scene.first, dimension) for scene in scenes]
+        probe = LogisticRegression(max_iter=1000).fit(right[:300], truth[:300])
+        assert probe.score(right[300:], truth[300:]) > 0.85
+        assert LogisticRegression(max_iter=1000).fit(wrong[:300], truth[:300]).score(wrong[300:], truth[300:]) < 0.65
+
+
+def test_gradients_of_the_readers_part_as_conflict_grows() -> None:
+    found = []
+    for conflict in (0.0, 0.5, 1.0):
+        study = replace(check.study_at(conflict, [0]), max_eval=30)
+        (run,) = study.runs()
+        cosines = check.cosines(check.gradients(build_model(run, study.source), study))
+        assert set(cosines) == set(FORMS)
+        found.append(np.mean(list(cosines.values())))
+    assert found[0] > 0.8 and found[2] < -0.3 and found[0] > found[1] + 0.2 > found[2] + 0.4
