@@ -98,7 +98,7 @@ class _Worker:
         self.tokenizer = study.source.tokenizer(study.backbone.id, study.backbone.revision)
         self.train, self.test = encode(study.data, self.tokenizer, study.backbone.max_length)
         self.environment = environment.environment() | {
-            "source": "mirror" if study.source.mirror else "hub",
+            "source": "generated" if study.suite.conflict is not None else "mirror" if study.source.mirror else "hub",
             "weights_sha256": study.source.weights_hash(study.backbone.id),
         }
 

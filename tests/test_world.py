@@ -200,7 +200,7 @@ def test_the_encoder_reads_pictures() -> None:
 def test_gradients_of_the_readers_part_as_conflict_grows() -> None:
     found = []
     for conflict in (0.0, 0.5, 1.0):
-        study = replace(check.study_at(conflict, [0]), max_eval=30)
+        study = replace(check.study_at(conflict, [0]), max_eval=16)
         (run,) = study.runs()
         cosines = check.cosines(check.gradients(build_model(run, study.source), study))
         assert set(cosines) == set(FORMS)
