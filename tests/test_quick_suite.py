@@ -22,7 +22,7 @@ METHODS = "lora,mtl-lora,references"
 def finished(tmp_path_factory: pytest.TempPathFactory) -> RunStore:
     """Two conflicts, two budgets, two seeds."""
     results = tmp_path_factory.mktemp("quick")
-    more = ["--conflict", "0,1", "--budget", "34k,93k", "--seeds", "0,1", "--methods", METHODS]
+    more = ["--conflict", "0,1", "--budget", "45k,93k", "--seeds", "0,1", "--methods", METHODS]
     assert mtl_lora("run", "quick", *CUT, *more, "--results", results) == 0
     return RunStore(results)
 
@@ -34,7 +34,7 @@ def test_a_run_for_each_conflict_budget_and_seed_and_references_once(finished: R
     for conflict in (0.0, 1.0):
         for seed in (0, 1):
             own = {(name, budget) for c, name, budget, s in runs if (c, s) == (conflict, seed)}
-            fitted = {(name, b) for name in ("lora", "mtl-lora", "lora-per-task") for b in (34_000, 93_000)}
+            fitted = {(name, b) for name in ("lora", "mtl-lora", "lora-per-task") for b in (45_000, 93_000)}
             assert own == fitted | {("heads-only", 0), ("full", 0)}
 
 
@@ -94,7 +94,7 @@ def test_the_advantage_over_lora_is_taken_seed_by_seed(finished: RunStore) -> No
 
 
 def test_the_same_command_gives_the_same_numbers(finished: RunStore, tmp_path: Path) -> None:
-    more = ["--conflict", "1", "--budget", "34k", "--methods", "mtl-lora,full"]
+    more = ["--conflict", "1", "--budget", "45k", "--methods", "mtl-lora,full"]
     assert mtl_lora("run", "quick", *CUT, *more, "--results", tmp_path) == 0
     for record in RunStore(tmp_path).all():
         before = finished.find(record["id"])

@@ -17,7 +17,7 @@ Document = tuple[str, np.ndarray | None]
 
 
 def documents(seed: int) -> Iterator[Document]:
-    """Documents without end: a text, and for every other one a picture (30, 30, 3) that it describes."""
+    """Documents without end: a text, and for every other one a picture (20, 20, 3) that it describes."""
     rng = random.Random(seed)
     while True:
         yield _described(rng) if rng.random() < 0.5 else (_fact(rng), None)

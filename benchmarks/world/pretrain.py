@@ -74,7 +74,7 @@ class Batches(IterableDataset):
 
 def main(
     out: Annotated[Path, typer.Option(help="folder of the weights")] = FOLDER,
-    steps: Annotated[int, typer.Option(help="optimiser steps")] = 8000,
+    steps: Annotated[int, typer.Option(help="optimiser steps")] = 6000,
     seed: Annotated[int, typer.Option(help="of the weights and of the documents")] = 0,
 ) -> None:
     """Pretrain from nothing and write config.json, model.safetensors, the tokenizer and the log."""

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from benchmarks.world.language import COLOURS, SHAPES
 
-GRID = 3  # cells a side; one patch of the picture each
+GRID = 2  # cells a side; one patch of the picture each
 CELL = 10  # pixels a side of a cell
 RADIUS = {"big": 4, "small": 2}
 
@@ -29,7 +29,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """Two things that differ in colour, shape, column and row, so that each can be named and placed."""
+    """Two things that differ in colour, shape, column and row: each can be named, and lies on a side and at a height."""
 
     first: Thing
     second: Thing
@@ -56,7 +56,7 @@ def draw_scene(rng: random.Random) -> Scene:
 
 
 def render(scene: Scene) -> np.ndarray:
-    """The picture of a scene: uint8 (30, 30, 3)."""
+    """The picture of a scene: uint8 (20, 20, 3)."""
     image = Image.new("RGB", (GRID * CELL, GRID * CELL), (255, 255, 255))
     pen = ImageDraw.Draw(image)
     for thing in (scene.first, scene.second):
@@ -77,7 +77,7 @@ def render(scene: Scene) -> np.ndarray:
 
 
 def patches(pictures: np.ndarray) -> np.ndarray:
-    """Pictures, uint8 (n, 30, 30, 3), cut into their cells: float32 (n, 9, 300), from 0, the paper, to 1, ink."""
+    """Pictures, uint8 (n, 20, 20, 3), cut into their cells: float32 (n, 4, 300), from 0, the paper, to 1, ink."""
     n = len(pictures)
     cells = pictures.reshape(n, GRID, CELL, GRID, CELL, 3).transpose(0, 1, 3, 2, 4, 5)
     return 1 - cells.reshape(n, GRID * GRID, CELL * CELL * 3).astype(np.float32) / 255
