@@ -17,7 +17,7 @@ from benchmarks.sources import Source
 from benchmarks.suite import Task
 from benchmarks.world.encoder import PATCH, PATCHES
 from benchmarks.world.forms import decode_picture
-from benchmarks.world.scenes import patches
+from benchmarks.world.pictures import patches
 from mtl_lora.errors import InvalidInput
 
 SPLITS = ("test", "dev")

@@ -30,7 +30,7 @@ FORMS: dict[str, dict[str, dict[str, Any]]] = {  # domain -> form -> what its tw
     },
     "image-text": {
         "vqa": {"summary": "what size, side, fill or height has it?", **PICTURE, **_choice(*VALUES)},
-        "compose": {"summary": "is the thing beside it so?", **PICTURE, **TRUTH},
+        "compose": {"summary": "which is it, what is seen or what is known?", **PICTURE, **_choice("seen", "known")},
         "true": {"summary": "is the sentence true of the picture?", **PICTURE, **TRUTH},
         "caption": {"summary": "a caption of two words", **PICTURE, **_choice(*CAPTIONS)},
     },

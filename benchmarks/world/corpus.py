@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks.world.language import COLOURS, DIMENSIONS, KINDS, OPPOSITE, PEOPLE, PLACES, alike, unlike, value_of
-from benchmarks.world.scenes import draw_scene, render
+from benchmarks.world.pictures import draw_thing, render
 
 Document = tuple[str, np.ndarray | None]
 
@@ -43,19 +43,12 @@ def _fact(rng: random.Random) -> str:
 
 
 def _described(rng: random.Random) -> Document:
-    scene = draw_scene(rng)
-    things = [scene.first, scene.second]
-    rng.shuffle(things)
+    thing = draw_thing(rng)
     if rng.random() < 0.5:
-        said = []
-        for thing in things:
-            values = [scene.value(thing, dimension) for dimension in DIMENSIONS]
-            rng.shuffle(values)
-            said.append(f"a {' '.join(values)} {thing.colour} {thing.shape}")
-        return f"there is {said[0]} and beside it {said[1]}", render(scene)
-    said = [
-        f"{dimension} of the {thing.colour} {thing.shape} : {scene.value(thing, dimension)}"
-        for thing in things
-        for dimension in rng.sample(list(DIMENSIONS), 2)
-    ]
-    return " . ".join(said), render(scene)
+        values = [getattr(thing, dimension) for dimension in DIMENSIONS]
+        rng.shuffle(values)
+        return f"there is a {' '.join(values)} {thing.colour} {thing.shape}", render(thing)
+    first, second = (
+        f"{d} of the {thing.colour} {thing.shape} : {getattr(thing, d)}" for d in rng.sample(list(DIMENSIONS), 2)
+    )
+    return f"{first} . {second}", render(thing)

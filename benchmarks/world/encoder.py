@@ -9,14 +9,14 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, BertConfig, BertModel, PreTrainedModel, PreTrainedTokenizerFast
 
 from benchmarks.world.language import COLOURS, DIMENSIONS, KINDS, PEOPLE, PLACES, READERS, SHAPES, VALUES
-from benchmarks.world.scenes import CELL, GRID
+from benchmarks.world.pictures import CELL, GRID
 
 FOLDER = Path(__file__).parent / "world-encoder"
 PATCH = "[PATCH]"
 PATCHES = GRID * GRID
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", PATCH)
 OTHER_WORDS = """
-    the a is it are has saw says sells lives there something toy thing by for in of and but not beside to who what which
+    the a is it are has saw says sells lives there something toy thing by for in of and but not or to who what which
     where was world : . , ? first second third find buy caption
 """.split()  # noqa: SIM905
 
@@ -91,4 +91,7 @@ def new_encoder(seed: int) -> WorldEncoder:
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
     )
-    return WorldEncoder(config)
+    encoder = WorldEncoder(config)
+    # As long as word vectors are at their start: longer ones would drown where in the picture a patch lies.
+    nn.init.normal_(encoder.patches.weight, std=0.003)
+    return encoder

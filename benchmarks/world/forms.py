@@ -36,7 +36,7 @@ from benchmarks.world.language import (
     unlike,
     value_of,
 )
-from benchmarks.world.scenes import Scene, Thing, draw_scene, render
+from benchmarks.world.pictures import Thing, draw_thing, render
 
 VERSION = "1"  # of the rows; a change to what is drawn is another version
 ROWS = {"train": 120, "test": 100}
@@ -115,40 +115,30 @@ def owner(ask: Asker) -> dict[str, Any]:
     return {"text": story, "text_pair": f"who has something {word} ?", "label": answer}
 
 
-def look(ask: Asker) -> tuple[Scene, Thing, Thing, str]:
-    """A scene, a thing of it, the other one, and a hinge."""
-    scene = draw_scene(ask.rng)
-    things = [scene.first, scene.second]
-    ask.rng.shuffle(things)
-    return scene, *things, ask.hinge()
-
-
 def vqa(ask: Asker) -> dict[str, Any]:
-    scene, thing, _, h = look(ask)
+    thing, h = draw_thing(ask.rng), ask.hinge()
     question = f"what {h} is the {ask.one(thing.colour, thing.shape)} ?"
-    return {"picture": picture(scene), "text": question, "label": VALUES.index(ask.says(scene.value(thing, h), h))}
+    return {"picture": picture(thing), "text": question, "label": VALUES.index(ask.says(getattr(thing, h), h))}
 
 
 def compose(ask: Asker) -> dict[str, Any]:
-    scene, thing, other, h = look(ask)
-    word, true = ask.claim(scene.value(thing, h), h)
-    return {
-        "picture": picture(scene),
-        "text": f"is the thing beside the {other.colour} {other.shape} {word} ?",
-        "label": int(true),
-    }
+    """What is seen against what is known: one of the two has the value, the other its opposite."""
+    thing, h = draw_thing(ask.rng), ask.hinge()
+    kind = ask.one(*(kind for kind in KINDS if value_of(kind, h) != getattr(thing, h)))
+    word, answer = ask.claim(value_of(kind, h), h)
+    return {"picture": picture(thing), "text": f"which is {word} , the {thing.shape} or the {kind} ?", "label": int(answer)}
 
 
 def true_of_picture(ask: Asker) -> dict[str, Any]:
-    scene, thing, _, h = look(ask)
-    word, true = ask.claim(scene.value(thing, h), h)
-    return {"picture": picture(scene), "text": f"the {thing.colour} {thing.shape} is {word}", "label": int(true)}
+    thing, h = draw_thing(ask.rng), ask.hinge()
+    word, true = ask.claim(getattr(thing, h), h)
+    return {"picture": picture(thing), "text": f"the {thing.colour} {thing.shape} is {word}", "label": int(true)}
 
 
 def caption(ask: Asker) -> dict[str, Any]:
-    scene, thing, _, h = look(ask)
-    answer = f"{ask.says(scene.value(thing, h), h)} {thing.shape}"
-    return {"picture": picture(scene), "text": f"caption the {thing.colour} by {h}", "label": CAPTIONS.index(answer)}
+    thing, h = draw_thing(ask.rng), ask.hinge()
+    answer = f"{ask.says(getattr(thing, h), h)} {thing.shape}"
+    return {"picture": picture(thing), "text": f"caption the {thing.colour} by {h}", "label": CAPTIONS.index(answer)}
 
 
 def relevance(ask: Asker) -> dict[str, Any]:
@@ -172,9 +162,9 @@ def intent(ask: Asker) -> dict[str, Any]:
     return {"text": text, "label": VALUES.index(ask.says(value_of(kind, h), h))}
 
 
-def picture(scene: Scene) -> bytes:
-    """The picture of a scene as its raw bytes, row by row."""
-    return render(scene).tobytes()
+def picture(thing: Thing) -> bytes:
+    """The picture of a thing as its raw bytes, row by row."""
+    return render(thing).tobytes()
 
 
 FORMS: dict[str, Callable[[Asker], dict[str, Any]]] = {

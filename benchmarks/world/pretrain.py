@@ -20,7 +20,7 @@ from transformers import Trainer, TrainingArguments, set_seed
 from benchmarks.environment import environment
 from benchmarks.world.corpus import documents
 from benchmarks.world.encoder import FOLDER, PATCH, PATCHES, SPECIAL, WorldEncoder, new_encoder, new_tokenizer
-from benchmarks.world.scenes import patches
+from benchmarks.world.pictures import patches
 
 BATCH, LEARNING_RATE, MASKED = 64, 1.5e-3, 0.25
 LOG = "pretraining.json"
@@ -74,7 +74,7 @@ class Batches(IterableDataset):
 
 def main(
     out: Annotated[Path, typer.Option(help="folder of the weights")] = FOLDER,
-    steps: Annotated[int, typer.Option(help="optimiser steps")] = 6000,
+    steps: Annotated[int, typer.Option(help="optimiser steps")] = 3000,
     seed: Annotated[int, typer.Option(help="of the weights and of the documents")] = 0,
 ) -> None:
     """Pretrain from nothing and write config.json, model.safetensors, the tokenizer and the log."""
