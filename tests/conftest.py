@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+# The models are tiny: threads cost more than they save. Before any library is loaded, and for processes that tests start.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import pytest
 import torch
 from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM
@@ -15,9 +18,6 @@ from baselines.moelora import MoELoRA
 from baselines.multilora import MultiLoRA
 from baselines.references import LoRAPerTask
 from mtl_lora import AdaptedModel, Method, MTLLoRA
-
-torch.set_num_threads(1)  # the models are tiny: threads cost more than they save
-os.environ["OMP_NUM_THREADS"] = "1"  # of processes that tests start
 
 TASKS = ["a", "b", "c"]
 ALL_METHODS = [

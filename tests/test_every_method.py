@@ -34,6 +34,9 @@ def dense_update(method: Method, layer: nn.Module, model: AdaptedModel, task: in
         size = r // method.experts
         parts = [slice(i * size, i * size + size) for i in range(method.experts)]
         update = sum(g * b[:, part] @ a[part] for g, part in zip(gate, parts, strict=True))
+    elif method.name == "lora-per-task":
+        own = slice(task * r, task * r + r)
+        update = b[:, own] @ a[own]
     else:
         mix = torch.softmax(p["w"][task] / method.temperature, dim=0)
         update = sum(mix[i] * b[:, i * r : i * r + r] for i in range(method.up_projections)) @ p["Lambda"][task] @ a
@@ -73,7 +76,7 @@ def test_tasks_differ_exactly_where_the_method_knows_tasks(method: Method) -> No
     same = tokens(1).repeat(3, 1)
     outputs = model(same, task_ids=["a", "b", "c"]).logits
     differs = not torch.allclose(outputs[0], outputs[1], atol=1e-3)
-    assert differs == (method.name in ("moelora", "mtl-lora"))
+    assert differs == (method.name in ("moelora", "mtl-lora", "lora-per-task"))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
@@ -115,6 +118,7 @@ CLOSED_FORM = {  # parameters of one layer for T tasks, from facts about the pap
     "moelora": lambda r, i, o, t: r * (i + o) + (t + 1) * 6 + 6 * 4,
     "moelora-shared": lambda r, i, o, t: r * (i + o),
     "mtl-lora": lambda r, i, o, t: r * i + 3 * r * o + t * r * r + t * 3,
+    "lora-per-task": lambda r, i, o, t: t * r * (i + o),
 }
 
 
