@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, FixedLocator, NullLocator
 
+from benchmarks.plan import order_for_display
 from reports.comparison import Comparison, Entry, advantage
 
 # One look a method, everywhere: colours of Okabe and Ito that the colour-blind tell apart, and a marker of its own.
@@ -88,8 +89,12 @@ def conflict_against_score(family: list[Comparison], path: Path) -> None:
         lower.set_xticks([comparison.conflict for comparison in family])
     panels[0, 0].set_ylabel("mean score of the suite (%)")
     panels[1, 0].set_ylabel("advantage over plain LoRA (points)")
-    handles, labels = panels[0, -1].get_legend_handles_labels()
-    figure.legend(handles, labels, frameon=False, fontsize=8, loc="outside lower center", ncols=min(len(labels), 4))
+    shown = {}  # a method may be missing from a panel
+    for panel in panels[0]:
+        shown |= dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
+    labels = order_for_display(shown)
+    place = {"loc": "outside lower center", "ncols": min(len(labels), 4)}
+    figure.legend([shown[label] for label in labels], labels, frameon=False, fontsize=8, **place)
     figure.suptitle(f"{_subject(family[0], conflict=False)}\n{_bars(family[0])}", fontsize=10)
     figure.savefig(path, dpi=150)
     plt.close(figure)
@@ -123,9 +128,10 @@ def _subject(comparison: Comparison, conflict: bool = True) -> str:
 
 
 def _bars(comparison: Comparison) -> str:
-    seeds = {len(entry.seeds) for entry in comparison.entries}
-    over = "scored rows, one seed" if seeds == {1} else f"{' or '.join(map(str, sorted(seeds)))} seeds"
-    return f"bars: 95% intervals over {over}"
+    seeds = sorted({len(entry.seeds) for entry in comparison.entries})
+    several = [f"over {' or '.join(str(count) for count in seeds if count > 1)} seeds"] * (seeds[-1] > 1)
+    single = ["over scored rows where there is one seed"] * (seeds[0] == 1)
+    return f"bars: 95% intervals {', '.join(several + single)}"
 
 
 def _short(count: int) -> str:

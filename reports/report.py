@@ -41,7 +41,7 @@ def _conflicts(page: _Page, family: list[Comparison], plot: Path) -> None:
             lambda style, b=budget: render_conflict(family, b, style),
             [
                 "Mean score of the suite in percent; in parentheses the advantage over plain LoRA in points, seed by seed, "
-                "with its 95% interval (Student's t over seeds)."
+                "with its 95% interval (Student's t over seeds; over the scored rows where there is one seed)."
             ],
         )
     conflict_against_score(family, plot)
