@@ -64,7 +64,7 @@ def parameters_against_score(comparison: Comparison, path: Path) -> None:
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_xlabel("trained adapter parameters")
     axes.set_ylabel("mean score of the suite (%)")
-    axes.set_title(f"{_subject(comparison)}\n{_bars(comparison)}", fontsize=10)
+    figure.suptitle(f"{_subject(comparison)}\n{_bars(comparison)}", fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     figure.savefig(path, dpi=150)
