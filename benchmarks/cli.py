@@ -67,7 +67,7 @@ def list_everything() -> None:
         print(f"  {preset.name:<12} {preset.summary}")
 
 
-def _studies(
+def studies(
     suite: Annotated[str, typer.Argument(help="name of a suite, see `mtl-lora list`")],
     preset: Annotated[str | None, typer.Option(help="backbone, size and recipe, see `mtl-lora list`")] = None,
     methods: Annotated[
@@ -91,7 +91,8 @@ def _studies(
     learning_rate: Annotated[float | None, typer.Option(help="of all methods")] = None,
     sampling: Annotated[str | None, typer.Option(help="of tasks: proportional to their rows, or temperature")] = None,
     temperature: Annotated[float | None, typer.Option(help="draw tasks by rows ** (1 / temperature)")] = None,
-) -> Any:
+) -> list[Any]:
+    """What the options ask for: a study for each conflict, one where the data knows none."""
     from benchmarks.plan import Study, parse_conflicts, parse_methods, parse_names, parse_seeds
     from benchmarks.presets import find_preset
     from benchmarks.sources import Source
@@ -132,13 +133,13 @@ def _replace(preset: Any, changed: dict[str, Any]) -> Any:
 
 
 def _with_study_options(command: Callable) -> Callable:
-    """Give a command all options of :func:`_studies`; it gets the list of them as its first argument."""
-    signature, own = inspect.signature(_studies, eval_str=True), inspect.signature(command, eval_str=True)
+    """Give a command all options of :func:`studies`; it gets the list of them as its first argument."""
+    signature, own = inspect.signature(studies, eval_str=True), inspect.signature(command, eval_str=True)
     extra = list(own.parameters.values())[1:]
 
     def wrapped(**options: Any) -> None:
         rest = {p.name: options.pop(p.name) for p in extra}
-        command(_studies(**options), **rest)
+        command(studies(**options), **rest)
 
     wrapped.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *extra])
     wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -167,24 +168,22 @@ def _parse_method(text: str) -> MethodChoice:
 
 def parse_seeds(text: str) -> list[int]:
     """Seeds from "0,1,2"."""
-    try:
-        seeds = [int(part) for part in text.split(",")]
-    except ValueError:
-        seeds = []
-    if not seeds or min(seeds) < 0 or max(seeds) >= 2**32 or len(set(seeds)) != len(seeds):
-        raise InvalidInput(f"seeds must be different whole numbers from 0 to 2**32 - 1, like 0,1,2, not {text!r}")
-    return seeds
+    return _parse_numbers(text, int, 2**32 - 1, "seeds must be different whole numbers from 0 to 2**32 - 1, like 0,1,2")
 
 
 def parse_conflicts(text: str) -> list[float]:
     """Conflicts from "0,0.25,1"."""
+    return _parse_numbers(text, float, math.inf, "conflicts must be different numbers from 0 to 1, like 0,0.5,1")
+
+
+def _parse_numbers(text: str, kind: Callable[[str], Any], most: float, rule: str) -> list[Any]:
     try:
-        conflicts = [float(part) for part in text.split(",")]
+        numbers = [kind(part) for part in text.split(",")]
     except ValueError:
-        conflicts = []
-    if not conflicts or len(set(conflicts)) != len(conflicts):
-        raise InvalidInput(f"conflicts must be different numbers from 0 to 1, like 0,0.5,1, not {text!r}")
-    return conflicts
+        numbers = []
+    if not numbers or not all(0 <= number <= most for number in numbers) or len(set(numbers)) != len(numbers):
+        raise InvalidInput(f"{rule}, not {text!r}")
+    return numbers
 
 
 def parse_names(text: str | None) -> list[str]:

@@ -47,8 +47,9 @@ def run_studies(studies: Sequence[Study], store: RunStore, execution: Execution)
     """
     process = PartialState(cpu=not torch.cuda.is_available())
     say = partial(print, flush=True) if process.is_main_process else lambda _: None
-    study_of = {run.id: study for study in studies for run in study.runs()}
-    runs = sorted((run for study in studies for run in study.runs()), key=lambda run: studies[0].seeds.index(run.seed))
+    pairs = [(run, study) for study in studies for run in study.runs()]
+    pairs.sort(key=lambda pair: studies[0].seeds.index(pair[0].seed))
+    runs, study_of = [run for run, _ in pairs], {run.id: study for run, study in pairs}
     if process.is_main_process:
         finished = sum(store.find(run.id) is not None for run in runs)
         say(f"{len(runs)} runs, {finished} finished already; results in {store.folder}")

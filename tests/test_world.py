@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import random
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
 
+from benchmarks.cli import studies
 from benchmarks.data import Collator, encode_task
 from benchmarks.model import build_model
 from benchmarks.presets import find_preset
@@ -198,8 +198,7 @@ def test_the_encoder_reads_pictures() -> None:
 
 def test_gradients_of_the_readers_part_as_conflict_grows() -> None:
     found = []
-    for conflict in (0.0, 0.5, 1.0):
-        study = replace(check.study_at(conflict, [0]), max_eval=40)
+    for study in studies("quick", methods="lora", conflict="0,0.5,1", max_eval=40):
         (run,) = study.runs()
         cosines = check.cosines(check.gradients(build_model(run, study.source), study))
         assert set(cosines) == set(FORMS)

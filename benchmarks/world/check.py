@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import statistics
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated
 
 import torch
@@ -18,35 +17,15 @@ import typer
 from tabulate import tabulate
 from torch import Tensor
 
+from benchmarks.cli import RESULTS, Results, studies
 from benchmarks.data import Collator, encode
 from benchmarks.model import MultiTaskModel, build_model
-from benchmarks.plan import Study, parse_conflicts, parse_methods, parse_seeds
-from benchmarks.presets import find_preset
+from benchmarks.plan import Study
 from benchmarks.records import RunConfig, RunStore
-from benchmarks.sources import Source
-from benchmarks.suite import find_suite
 from benchmarks.world.language import READERS
 from mtl_lora import InvalidInput, load_trained
 
-RESULTS = Path("results")
 COLUMNS = ("conflict", "seed", "stage", "form", "cosine")
-
-
-def study_at(conflict: float, seeds: list[int], budget: str | None = None) -> Study:
-    """Plain LoRA on the suite ``quick`` as its preset says."""
-    suite = find_suite("quick").with_conflict(conflict)
-    preset, source = find_preset(suite.preset), Source()
-    return Study(
-        suite=suite,
-        task_names=[],
-        backbone=source.pin(preset.backbone),
-        recipe=preset.recipe,
-        precision=preset.precision,
-        budgets=[budget or preset.budget],
-        methods=parse_methods("lora"),
-        seeds=seeds,
-        source=source,
-    )
 
 
 def gradients(model: MultiTaskModel, study: Study) -> dict[str, Tensor]:
@@ -72,14 +51,12 @@ def cosines(found: dict[str, Tensor]) -> dict[str, float]:
 def main(
     conflict: Annotated[str, typer.Option(help="conflicts to measure at")] = "0,0.25,0.5,0.75,1",
     seeds: Annotated[str, typer.Option(help="of adapters, heads and training")] = "0,1,2",
-    results: Annotated[Path, typer.Option(help="folder of run records; finished LoRA runs are measured too")] = Path(
-        "results"
-    ),
+    results: Results = RESULTS,
 ) -> None:
     """Measure gradient cosines and write RESULTS/conflict/gradients.csv."""
     store, rows = RunStore(results), []
-    for value in parse_conflicts(conflict):
-        study = study_at(value, parse_seeds(seeds))
+    for study in studies("quick", methods="lora", conflict=conflict, seeds=seeds):
+        value = study.suite.conflict
         for run in study.runs():
             for stage, model in _stages(run, study, store):
                 for form, cosine in cosines(gradients(model, study)).items():
