@@ -74,6 +74,11 @@ def studies(
         str | None, typer.Option(help="all, references, or lora,dora,..; with settings: mtl-lora:up_projections=2")
     ] = None,
     budget: Annotated[str | None, typer.Option(help="adapter parameters: 200k, or 2.5% of the base; or several")] = None,
+    protocol: Annotated[str, typer.Option(help="matched budgets, or paper: as the released scripts")] = "matched",
+    answer: Annotated[
+        str | None,
+        typer.Option(help="multiple choice by pairs, likelihood or generation; with settings: generation:loss=all"),
+    ] = None,
     seeds: Annotated[str, typer.Option(help="one run a method for each: 0,1,2")] = "0",
     conflict: Annotated[str | None, typer.Option(help="between the tasks of generated data, 0 to 1; or several")] = None,
     tasks: Annotated[str | None, typer.Option(help="some tasks of the suite: cola,sst2")] = None,
@@ -93,7 +98,7 @@ def studies(
     temperature: Annotated[float | None, typer.Option(help="draw tasks by rows ** (1 / temperature)")] = None,
 ) -> list[Any]:
     """What the options ask for: a study for each conflict, one where the data knows none."""
-    from benchmarks.plan import Study, parse_conflicts, parse_methods, parse_names, parse_seeds
+    from benchmarks.plan import Study, default_way, parse_conflicts, parse_methods, parse_names, parse_seeds, parse_way
     from benchmarks.presets import find_preset
     from benchmarks.sources import Source
     from benchmarks.suite import find_suite
@@ -109,16 +114,21 @@ def studies(
         "sampling": sampling,
         "temperature": temperature,
     }
+    if budget and protocol == "paper":
+        raise InvalidInput("protocol paper has the released rank for every method: --budget goes with protocol matched")
+    model = _replace(model, reading)
     study = Study(
         suite=found,
         task_names=parse_names(tasks),
-        backbone=source.pin(_replace(model, reading)),
+        backbone=source.pin(model),
         recipe=_replace(chosen.recipe, recipe),
         precision=precision or chosen.precision,
         budgets=parse_names(budget) or [chosen.budget],
-        methods=parse_methods(methods or chosen.methods),
+        methods=parse_methods(methods or ("all" if protocol == "paper" else chosen.methods)),
         seeds=parse_seeds(seeds),
         source=source,
+        way=parse_way(answer) if answer else default_way(found, model, protocol),
+        protocol=protocol,
         split=split,
         max_train=max_train,
         max_eval=max_eval,

@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from datasets import Dataset, concatenate_datasets
 from transformers import PreTrainedTokenizerBase
 
+from benchmarks.answering import Way
 from benchmarks.presets import Recipe
+from benchmarks.rows import read_rows
 from benchmarks.sources import Source
 from benchmarks.suite import Task
-from benchmarks.world.encoder import PATCH, PATCHES
-from benchmarks.world.forms import decode_picture
-from benchmarks.world.pictures import patches
 from mtl_lora.errors import InvalidInput
 
 SPLITS = ("test", "dev")
 DEV_ROWS = 500  # taken from the training rows, never trained on: for choosing recipes
+TEST_QUERIES = 5  # one in so many, where queries are split here
 BUCKET_BATCHES = 16  # batches are made of rows of similar length, found among this many batches
 
 
 @dataclass(frozen=True)
 class TaskData:
-    """The rows of one task: columns text, text_pair and picture (or none), label, row (its place in the source's split)."""
+    """The rows of one task: columns as ``benchmarks.rows`` gives them, and in training "weight" for a balanced task."""
 
     task: Task
     train: Dataset
@@ -40,55 +41,48 @@ def load_task(task: Task, source: Source, split: str, max_train: int | None, max
 
     The choice and order of rows depends on the task's name alone, so every method and seed sees the same ones.
     DEV_ROWS of the training split (a tenth, where that is fewer) are set apart first. ``split`` says what is scored:
-    "test", the task's test split, or "dev", the rows set apart.
+    "test", the task's test split, or "dev", the rows set apart. Scored rows of a query are kept together, and no query of
+    the test split or of the rows set apart is trained on.
     """
-    pool = _columns(task, source.rows(task, task.train_split))
+    pool = read_rows(task, source.rows(task, task.train_split), source.origin(task, task.train_split))
     order = _permutation(task, len(pool))
-    dev_rows = min(DEV_ROWS, len(pool) // 10)
-    train = pool.select(order[dev_rows:][:max_train])
-    if split == "dev":
-        test = pool.select(order[:dev_rows][:max_test])
+    dev = _by_query(pool, order)[: min(DEV_ROWS, len(pool) // 10)]
+    if split == "test" or task.query_column:
+        test = read_rows(task, source.rows(task, task.test_split), source.origin(task, task.test_split))
+        if task.split_by_query:
+            test = test.select([i for i, query in enumerate(test["query"]) if _hash(query) % TEST_QUERIES == 0])
+    if task.query_column:
+        queries = np.array(pool["query"], dtype=object)
+        scored = {*test["query"], *queries[dev]}
+        left = np.array([query not in scored for query in queries])[order]
     else:
-        test = _columns(task, source.rows(task, task.test_split))
-        test = test.select(_permutation(task, len(test))[:max_test])
-    if not len(train) or not len(test):
-        raise InvalidInput(f"task {task.name} has no rows to {'train on' if not len(train) else 'score'}")
-    return TaskData(task, train, test, _fingerprint(train, test))
+        left = np.isin(order, dev, invert=True)
+    train = pool.select(order[left][:max_train])
+    chosen = pool.select(dev[:max_test]) if split == "dev" else test
+    if split == "test":
+        chosen = test.select(_by_query(test, _permutation(task, len(test)))[:max_test])
+    if not len(train) or not len(chosen):
+        raise InvalidInput(f"task {task.name} has no rows to {'score' if len(train) else 'train on'}")
+    fingerprint = _fingerprint(train, chosen)
+    return TaskData(task, _balanced(train) if task.balanced else train, chosen, fingerprint)
 
 
-def encode(data: Sequence[TaskData], tokenizer: PreTrainedTokenizerBase, max_length: int) -> tuple[Dataset, Dataset]:
-    """Training and test rows of all tasks as tokens: columns input_ids, (token_type_ids,) task_ids, labels, row.
+def encode(
+    data: Sequence[TaskData], tokenizer: PreTrainedTokenizerBase, way: Way, max_length: int
+) -> tuple[Dataset, Dataset]:
+    """Training and test rows of all tasks as tokens: task_ids, row, length and what the way of answering reads.
 
     A task's id is its place in ``data``. Test rows come longest first, so that padding is little and a batch too large
     for the device shows at once.
     """
-    train = concatenate_datasets([encode_task(d.train, i, tokenizer, max_length) for i, d in enumerate(data)])
-    test = concatenate_datasets([encode_task(d.test, i, tokenizer, max_length) for i, d in enumerate(data)])
+
+    def tokens(rows: Dataset, index: int, training: bool) -> Dataset:
+        encoded = way.tokens(rows, data[index].task, tokenizer, max_length, training)
+        return encoded.add_column("task_ids", [index] * len(rows))
+
+    train = concatenate_datasets([tokens(d.train, i, True) for i, d in enumerate(data)])
+    test = concatenate_datasets([tokens(d.test, i, False) for i, d in enumerate(data)])
     return train, test.select(np.argsort(-lengths(test), kind="stable"))
-
-
-def encode_task(rows: Dataset, task_id: int, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Dataset:
-    """Rows of one task (columns text, text_pair and picture or none, label, row) as tokens. A picture stays as it is, with
-    places for its patches in front of the text."""
-    pictured = "picture" in rows.column_names
-    if pictured and PATCH not in tokenizer.get_vocab():
-        raise InvalidInput("a task has pictures, which this backbone cannot read; --tasks leaves it out")
-
-    def tokens(batch: dict) -> dict:
-        first = [f"{PATCH} " * PATCHES * pictured + text for text in batch["text"]]
-        texts = [first, batch["text_pair"]] if "text_pair" in batch else [first]
-        if len(texts) == 2 and tokenizer.sep_token is None:  # causal tokenizers would run the two texts together
-            texts = [[f"{a}\n{b}" for a, b in zip(*texts, strict=True)]]
-        encoded = dict(tokenizer(*texts, truncation=True, max_length=max_length, padding=False))
-        count = len(batch["label"])
-        return encoded | {
-            "length": [len(ids) for ids in encoded["input_ids"]],
-            "labels": [float(label) for label in batch["label"]],
-            "task_ids": [task_id] * count,
-        }
-
-    text = [name for name in rows.column_names if name not in ("row", "picture")]
-    return rows.map(tokens, batched=True, remove_columns=text, load_from_cache_file=False, keep_in_memory=True)
 
 
 def lengths(rows: Dataset) -> np.ndarray:
@@ -138,41 +132,40 @@ def schedule(sizes: Sequence[int], lengths: np.ndarray, recipe: Recipe, seed: in
 
 @dataclass(frozen=True)
 class Collator:
-    """Pads rows to the longest and makes tensors: input_ids, attention_mask (b, s); task_ids, labels (b,); where rows have
-    pictures, those of them alone, cut into patches: pictures (pictures, patches, values)."""
+    """Pads rows to the longest and makes tensors: task_ids (b,) and what the way of answering reads."""
 
+    way: Way
     tokenizer: PreTrainedTokenizerBase
 
-    def __call__(self, rows: list[dict]) -> dict[str, torch.Tensor]:
-        names = [name for name in self.tokenizer.model_input_names if name in rows[0]]
-        batch = dict(self.tokenizer.pad({name: [row[name] for row in rows] for name in names}, return_tensors="pt"))
-        batch["task_ids"] = torch.tensor([row["task_ids"] for row in rows])
-        batch["labels"] = torch.tensor([row["labels"] for row in rows], dtype=torch.float32)
-        pictures = [decode_picture(row["picture"]) for row in rows if row.get("picture") is not None]
-        if pictures:
-            batch["pictures"] = torch.as_tensor(patches(np.stack(pictures)))
-        return batch
-
-
-def _columns(task: Task, rows: Dataset) -> Dataset:
-    names = dict(zip(task.inputs, ("text", "text_pair"), strict=False)) | {task.label_column: "label"}
-    if task.picture_column:
-        names[task.picture_column] = "picture"
-    missing = [column for column in names if column not in rows.column_names]
-    if missing:
-        raise InvalidInput(
-            f"{task.dataset}, {task.config} has no column {missing[0]!r}; it has {', '.join(rows.column_names)}"
-        )
-    rows = rows.select_columns(list(names)).rename_columns({old: new for old, new in names.items() if old != new})
-    return rows.add_column("row", range(len(rows)))
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        return self.way.collate(rows, self.tokenizer) | {"task_ids": torch.tensor([row["task_ids"] for row in rows])}
 
 
 def _permutation(task: Task, size: int) -> np.ndarray:
-    seed = int.from_bytes(hashlib.sha256(task.name.encode()).digest()[:8], "big")
-    return np.random.default_rng(seed).permutation(size)
+    return np.random.default_rng(_hash(task.name)).permutation(size)
 
 
-def _fingerprint(*parts: Dataset) -> str:
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+def _by_query(rows: Dataset, order: np.ndarray) -> np.ndarray:
+    """The order with the rows of a query side by side, where rows belong to queries."""
+    if "query" not in rows.column_names:
+        return order
+    queries = np.array(rows["query"], dtype=object)[order]
+    place = {query: i for i, query in enumerate(dict.fromkeys(queries))}
+    return order[np.argsort([place[query] for query in queries], kind="stable")]
+
+
+def _balanced(rows: Dataset) -> Dataset:
+    """With weights by which every class has the same sum and a row's mean is 1."""
+    labels = np.array(rows["label"])
+    counts = np.bincount(labels)
+    return rows.add_column("weight", len(labels) / (np.count_nonzero(counts) * counts[labels]))
+
+
+def _fingerprint(*parts: Iterable[dict]) -> str:
     digest = hashlib.sha256()
     for part in parts:
         for row in part:

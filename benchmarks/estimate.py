@@ -20,12 +20,16 @@ LARGEST_CPU_PROBE = 500_000_000  # parameters of a backbone that a processor can
 def seconds_a_run(study: Study, store: RunStore) -> tuple[float, str] | None:
     """Seconds of one run of the study and where the number is from; None where nothing can tell."""
     samples = study.steps * study.recipe.batch_size
+    sought = study.runs()[0].as_dict()
     alike = [
         r
         for r in store.all()
         if r["environment"]["hardware"] == hardware()
-        and r["config"]["backbone"] == _listed(study)
+        and r["config"]["backbone"] == _listed(sought["backbone"])
         and r["config"]["precision"] == study.precision
+        and r["config"]["suite"] == study.suite.name
+        and r["config"].get("answering") == sought.get("answering")
+        and r["training"]["samples"]
         and r["training"]["resumed_from_step"] == 0
     ]
     if alike:
@@ -43,8 +47,8 @@ def seconds_a_run(study: Study, store: RunStore) -> tuple[float, str] | None:
 def _probe(study: Study) -> tuple[float, float]:
     """Seconds a training sample and a scored sample, medians of a few batches of the first run."""
     run = study.runs()[0]
-    tokenizer = study.source.tokenizer(study.backbone.id, study.backbone.revision)
-    train, _ = encode(study.data, tokenizer, study.backbone.max_length)
+    tokenizer, way = study.source.tokenizer(study.backbone.id, study.backbone.revision), study.way
+    train, _ = encode(study.data, tokenizer, way, study.backbone.max_length)
     order = schedule([len(d.train) for d in study.data], lengths(train), study.recipe, run.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = build_model(run, study.source).to(device).train()
@@ -53,7 +57,7 @@ def _probe(study: Study) -> tuple[float, float]:
     times: dict[bool, list[float]] = {True: [], False: []}
     for step in range(min(PROBE_STEPS, study.steps)):
         rows = train.select(order[step * size : (step + 1) * size])
-        batch = {name: tensor.to(device) for name, tensor in Collator(tokenizer)(list(rows)).items()}
+        batch = {name: tensor.to(device) for name, tensor in Collator(way, tokenizer)(list(rows)).items()}
         for training in (True, False):
             start = time.perf_counter()
             with (
@@ -71,6 +75,6 @@ def _probe(study: Study) -> tuple[float, float]:
     return statistics.median(times[True][1:] or times[True]), statistics.median(times[False][1:] or times[False])
 
 
-def _listed(study: Study) -> dict:
+def _listed(backbone: dict) -> dict:
     """The backbone as a record holds it, its tuples read back as lists."""
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in study.runs()[0].backbone.items()}
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in backbone.items()}

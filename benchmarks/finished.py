@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from math import isnan
 from pathlib import Path
+from typing import Any
 
 import torch
 from datasets import Dataset
@@ -13,8 +15,11 @@ from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerBase
 
 from baselines.peft_format import export_peft
-from benchmarks.data import Collator, encode_task
-from benchmarks.model import MultiTaskModel, build_model
+from benchmarks.answering import OUTPUTS, TaskModel
+from benchmarks.choices import read_choice
+from benchmarks.data import Collator
+from benchmarks.model import build_model
+from benchmarks.protocols import max_length_of, way_of_run
 from benchmarks.records import RunConfig, RunStore
 from benchmarks.sources import Source
 from benchmarks.suite import Task
@@ -30,7 +35,7 @@ class FinishedRun:
     """A trained model and what it was trained for."""
 
     run: RunConfig
-    model: MultiTaskModel
+    model: TaskModel
     tokenizer: PreTrainedTokenizerBase
 
     @classmethod
@@ -56,40 +61,49 @@ class FinishedRun:
 
     @torch.no_grad()
     def predict(self, task: Task, lines: Iterable[str]) -> Iterator[str]:
-        """The class or grade of each line of text; the two texts of a pair are separated by a tab."""
+        """The class or grade of each line of text; the two texts of a pair are separated by a tab.
+
+        For multiple choice a line is a whole instruction in the wording of the data, "\\n" in it a line break, and the
+        answer the name of an option, or "no answer".
+        """
         if task.picture_column:
             raise InvalidInput(f"task {task.name} has pictures, which lines of text cannot give")
         self.model.backbone.merge(task.name)
-        index = self.model.tasks.index(task)
+        index, way, device = self.model.tasks.index(task), way_of_run(self.run), next(self.model.parameters()).device
         stream = enumerate(lines, 1)
         while batch := list(islice(stream, BATCH)):
-            texts = [self._columns(task, number, line.rstrip("\r\n")) for number, line in batch]
-            rows = Dataset.from_list([text | {"label": 0.0, "row": row} for row, text in enumerate(texts)])
-            encoded = encode_task(rows, index, self.tokenizer, self.run.backbone["max_length"])
-            inputs = Collator(self.tokenizer)(list(encoded))
-            inputs = {name: tensor.to(self.model.heads.weight.device) for name, tensor in inputs.items() if name != "labels"}
-            for value in self.model(**inputs)["predictions"].tolist():
-                yield f"{value:.3f}" if task.graded else task.labels[int(value)]
+            rows = Dataset.from_list([_columns(task, number, line.rstrip("\r\n")) for number, line in batch])
+            encoded = way.tokens(rows, task, self.tokenizer, max_length_of(self.run), training=False)
+            inputs = Collator(way, self.tokenizer)([row | {"task_ids": index} for row in encoded])
+            outputs = self.model(**{name: tensor.to(device) for name, tensor in inputs.items()})
+            arrays = {name: outputs[name].float().cpu().numpy() for name in OUTPUTS if name in outputs}
+            for value in way.answers(task, arrays, self.tokenizer)["prediction"].tolist():
+                yield f"{value:.3f}" if task.graded else "no answer" if isnan(value) else task.labels[int(value)]
         self.model.backbone.unmerge()
 
     def export(self, task: Task, folder: Path) -> None:
-        """Write a task's adapter as a PEFT checkpoint, and its head (weight, bias) beside it."""
+        """Write a task's adapter as a PEFT checkpoint, and its head, where it has one, beside it."""
         export_peft(self.model.backbone, task.name, folder, base_name=self.run.backbone["id"])
-        start = int(self.model.first[self.model.tasks.index(task)])
-        own = slice(start, start + task.outputs)
-        heads = self.model.heads
-        head = {"weight": heads.weight[own].detach().contiguous(), "bias": heads.bias[own].detach().contiguous()}
+        head = {name: tensor.detach().contiguous() for name, tensor in self.model.head(task).items()}
         about = {
             "labels": ",".join(task.labels),
             "scale": f"{task.scale[0]}..{task.scale[1]}",
-            "pooling": self.model.pooling,
+            "pooling": self.run.backbone["pooling"],
         }
-        save_file(head, folder / HEAD, about)
+        if head:
+            save_file(head, folder / HEAD, about)
 
-    @staticmethod
-    def _columns(task: Task, number: int, line: str) -> dict[str, str]:
-        texts = line.split("\t")
-        if len(texts) != len(task.inputs):
-            wanted = "one text" if len(task.inputs) == 1 else f"{' and '.join(task.inputs)} separated by a tab"
-            raise InvalidInput(f"line {number} has {len(texts)} texts; task {task.name} takes {wanted}")
-        return dict(zip(("text", "text_pair"), texts, strict=False))
+
+def _columns(task: Task, number: int, line: str) -> dict[str, Any]:
+    """A row as ``benchmarks.rows`` gives it, whose label nothing depends on."""
+    if task.choice:
+        text = line.replace("\\n", "\n")
+        try:
+            return {"text": text, **read_choice(text, task.labels[0], task.labels)._asdict(), "row": number}
+        except ValueError as error:
+            raise InvalidInput(f"line {number} is no instruction of task {task.name}: {error}") from error
+    texts = line.split("\t")
+    if len(texts) != len(task.inputs):
+        wanted = "one text" if len(task.inputs) == 1 else f"{' and '.join(task.inputs)} separated by a tab"
+        raise InvalidInput(f"line {number} has {len(texts)} texts; task {task.name} takes {wanted}")
+    return dict(zip(("text", "text_pair"), texts, strict=False)) | {"label": 0.0, "row": number}

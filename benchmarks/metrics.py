@@ -3,56 +3,133 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 from sklearn import metrics as sk
 
 from benchmarks.suite import Task
 
-Metric = Callable[[np.ndarray, np.ndarray], float]
-
 BOOTSTRAP_RESAMPLES = 200
+UNANSWERED = -1  # equals no class
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scored rows of a task: label, prediction, how sure the model is of the last class, and the query of each row.
+
+    confidence and queries are None where the task has no use for them.
+    """
+
+    task: Task
+    labels: np.ndarray
+    predictions: np.ndarray
+    confidence: np.ndarray | None = None
+    queries: np.ndarray | None = None
+
+    def take(self, rows: np.ndarray, queries: np.ndarray | None) -> Scored:
+        """Some of the rows, with new names for their queries."""
+        confidence = None if self.confidence is None else self.confidence[rows]
+        return Scored(self.task, self.labels[rows], self.predictions[rows], confidence, queries)
+
+
+Metric = Callable[[Scored], float]
 
 
 def _correlation(kind: Callable) -> Metric:
     """A correlation that is 0 where one side is constant and it is not defined."""
 
-    def metric(labels: np.ndarray, predictions: np.ndarray) -> float:
-        if np.ptp(labels) == 0 or np.ptp(predictions) == 0:
+    def metric(rows: Scored) -> float:
+        if np.ptp(rows.labels) == 0 or np.ptp(rows.predictions) == 0:
             return 0.0
-        return float(kind(labels, predictions).statistic)
+        return float(kind(rows.labels, rows.predictions).statistic)
 
     return metric
 
 
+def _quadratic_kappa(rows: Scored) -> float:
+    """Cohen's kappa with quadratic weights, of grades rounded to whole numbers; 0 where it is not defined."""
+    predictions = np.round(rows.predictions)
+    if np.ptp(rows.labels) == 0 and np.ptp(predictions) == 0:
+        return 0.0
+    return float(sk.cohen_kappa_score(np.round(rows.labels).astype(int), predictions.astype(int), weights="quadratic"))
+
+
+def _ndcg(rows: Scored) -> float:
+    """Mean over queries of the normalised discounted cumulative gain of ranking by the predicted grade.
+
+    The gain of a row is its label above the lowest grade. Rows of equal predictions share their gains (McSherry and Najork,
+    2008), as in scikit-learn. Queries whose rows are all equally relevant tell nothing and are left out; 0 where none is
+    left.
+    """
+    gain = rows.labels - rows.task.scale[0]
+    frame = pd.DataFrame({"query": rows.queries, "gain": gain, "prediction": rows.predictions})
+    spread = frame.groupby("query")["gain"].transform(np.ptp)
+    frame = frame[spread > 0]
+    if frame.empty:
+        return 0.0
+    shared = frame.groupby(["query", "prediction"])["gain"].transform("mean")
+    found = _discounted(frame["query"], frame["prediction"], shared)
+    return float((found / _discounted(frame["query"], frame["gain"], frame["gain"])).mean())
+
+
+def _discounted(queries: pd.Series, by: pd.Series, gain: pd.Series) -> pd.Series:
+    """Discounted cumulative gain of each query, its rows in falling order of ``by``."""
+    place = by.groupby(queries).rank(method="first", ascending=False)
+    return (gain / np.log2(place + 1)).groupby(queries).sum()
+
+
 METRICS: dict[str, Metric] = {
-    "accuracy": lambda labels, predictions: float(sk.accuracy_score(labels, predictions)),
-    "f1": lambda labels, predictions: float(sk.f1_score(labels, predictions, zero_division=0)),
-    "matthews": lambda labels, predictions: float(sk.matthews_corrcoef(labels, predictions)),
+    "accuracy": lambda rows: float(sk.accuracy_score(rows.labels, rows.predictions)),
+    "f1": lambda rows: float(sk.f1_score(rows.labels, rows.predictions, zero_division=0)),
+    "matthews": lambda rows: float(sk.matthews_corrcoef(rows.labels, rows.predictions)),
+    "average_precision": lambda rows: float(sk.average_precision_score(rows.labels, rows.confidence)),
     "pearson": _correlation(stats.pearsonr),
     "spearman": _correlation(stats.spearmanr),
+    "quadratic_kappa": _quadratic_kappa,
+    "ndcg": _ndcg,
 }
 
 
-def task_score(task: Task, labels: np.ndarray, predictions: np.ndarray) -> float:
+def task_score(rows: Scored) -> float:
     """The mean of the task's metrics, in their own unit (1 is perfect)."""
-    return float(np.mean([METRICS[name](labels, predictions) for name in task.metrics]))
+    return float(np.mean([METRICS[name](rows) for name in rows.task.metrics]))
 
 
-def evaluate_task(task: Task, labels: np.ndarray, predictions: np.ndarray, train_labels: np.ndarray) -> dict:
-    """All that is said of one task: metrics, score, its bootstrap standard error over rows, the majority answer's score.
+def evaluate_task(rows: Scored, train_labels: np.ndarray) -> dict:
+    """All that is said of one task: metrics, score, its bootstrap standard error, the majority answer's score.
 
-    The majority answer is the commonest class, or the mean grade, of the training rows.
+    A resample draws rows, or whole queries where rows belong to queries. The majority answer is the commonest class, or the
+    mean grade, of the training rows. A prediction of NaN is no answer: wrong, and counted.
     """
+    task, unanswered = rows.task, np.isnan(rows.predictions)
+    predictions = np.where(unanswered, UNANSWERED, rows.predictions)
+    rows = Scored(task, rows.labels, predictions, rows.confidence, rows.queries)
     majority = np.mean(train_labels) if task.graded else np.bincount(train_labels.astype(int)).argmax()
-    rng = np.random.default_rng(0)
-    resamples = (rng.integers(len(labels), size=len(labels)) for _ in range(BOOTSTRAP_RESAMPLES))
+    share = None if rows.confidence is None else np.full_like(rows.confidence, np.mean(train_labels))
+    constant = Scored(task, rows.labels, np.full_like(predictions, majority), share, rows.queries)
+    counted = {"unanswered": int(unanswered.sum())} if task.choice else {}
     return {
-        "metrics": {name: METRICS[name](labels, predictions) for name in task.metrics},
-        "score": task_score(task, labels, predictions),
-        "standard_error": float(np.std([task_score(task, labels[rows], predictions[rows]) for rows in resamples], ddof=1)),
-        "majority": task_score(task, labels, np.full_like(predictions, majority)),
-        "rows": len(labels),
+        "metrics": {name: METRICS[name](rows) for name in task.metrics},
+        "score": task_score(rows),
+        "standard_error": float(np.std([task_score(resample) for resample in _resamples(rows)], ddof=1)),
+        "majority": task_score(constant),
+        "rows": len(rows.labels),
         "train_rows": len(train_labels),
-    }
+    } | counted
+
+
+def _resamples(rows: Scored) -> list[Scored]:
+    rng = np.random.default_rng(0)
+    size = len(rows.labels)
+    if rows.queries is None:
+        return [rows.take(rng.integers(size, size=size), None) for _ in range(BOOTSTRAP_RESAMPLES)]
+    members = list(pd.Series(range(size)).groupby(rows.queries).indices.values())
+    resamples = []
+    for _ in range(BOOTSTRAP_RESAMPLES):
+        drawn = [members[i] for i in rng.integers(len(members), size=len(members))]
+        names = np.repeat(np.arange(len(drawn)), [len(own) for own in drawn])
+        resamples.append(rows.take(np.concatenate(drawn), names))
+    return resamples

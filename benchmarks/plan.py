@@ -5,20 +5,20 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import baselines  # noqa: F401  (registers the methods)
+from benchmarks.answering import CHOICE_WAYS, WAYS, Generation, Heads, Pairs, Way
 from benchmarks.data import SPLITS, TaskData, load_task, steps
 from benchmarks.presets import PRECISIONS, Backbone, Recipe
+from benchmarks.protocols import ALPHA, PROTOCOLS, RANK, released
 from benchmarks.records import RunConfig
 from benchmarks.sources import Source
 from benchmarks.suite import Suite
 from mtl_lora import METHODS, Fit, InvalidInput, MTLLoRA, find_method, fit_rank, parse_budget, target_dims
 from mtl_lora.errors import unknown
-
-PROTOCOL = "matched"  # equal parameter budget, one recipe for all methods
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,10 @@ class MethodChoice:
 
 @dataclass(frozen=True)
 class Study:
-    """What the user asked for, resolved: every method, budget and seed on one suite, backbone and recipe."""
+    """What the user asked for, resolved: every method, budget and seed on one suite, backbone and recipe.
+
+    budgets: ignored under protocol "paper", where every method has the released rank.
+    """
 
     suite: Suite
     task_names: list[str]
@@ -43,6 +46,8 @@ class Study:
     methods: list[MethodChoice]
     seeds: list[int]
     source: Source
+    way: Way = field(default_factory=Heads)
+    protocol: str = "matched"
     split: str = "test"
     max_train: int | None = None
     max_eval: int | None = None
@@ -52,6 +57,20 @@ class Study:
             raise unknown("precision", self.precision, PRECISIONS)
         if self.split not in SPLITS:
             raise unknown("split", self.split, SPLITS)
+        if self.protocol not in PROTOCOLS:
+            raise unknown("protocol", self.protocol, PROTOCOLS)
+        if self.suite.choice == isinstance(self.way, Heads):
+            kind, ways = ("multiple choice", CHOICE_WAYS) if self.suite.choice else ("classes and grades", ["heads"])
+            raise InvalidInput(f"suite {self.suite.name} is {kind}, answered by: {', '.join(ways)}; not by {self.way.name}")
+        if self.way.causal and self.backbone.pooling != "last":
+            raise InvalidInput(
+                f"{self.way.name} needs a causal language model; {self.backbone.id} is an encoder, read by its "
+                f"{self.backbone.pooling} (--pooling last for a causal model, or --answer pairs)"
+            )
+        if self.protocol == "paper" and not isinstance(self.way, Generation):
+            raise InvalidInput(
+                "protocol paper follows the released commonsense scripts: a causal model that generates answers"
+            )
         for name in ("max_train", "max_eval"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise InvalidInput(f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
@@ -65,7 +84,7 @@ class Study:
     @cached_property
     def _skeleton(self) -> tuple[int, list[tuple[int, int]], int]:
         """Parameters of the base, (d_in, d_out) of the layers to adapt, width of its hidden states."""
-        model = self.source.skeleton(self.backbone.id, self.backbone.revision)
+        model = self.source.skeleton(self.backbone.id, self.backbone.revision, self.way.causal)
         base = sum(p.numel() for p in model.parameters())
         if not hasattr(model.config, "hidden_size"):
             raise InvalidInput(f"model {self.backbone.id} has no single hidden_size to put heads on")
@@ -84,15 +103,17 @@ class Study:
     @property
     def head_parameters(self) -> int:
         """Parameters of the tasks' heads, which no budget counts."""
-        sizes = {d.task.head_name: d.task.outputs for d in self.data}
-        return sum(sizes.values()) * (self._skeleton[2] + 1)
+        return self.way.head_parameters([d.task for d in self.data], self._skeleton[2])
 
     @cached_property
     def fits(self) -> dict[tuple[str, int], Fit]:
         """By label and budget in parameters: each method at the rank that meets the budget best.
 
-        A reference that adapts each task apart gets the budget for each; one that trains no adapter is at budget 0.
+        A reference that adapts each task apart gets the budget for each; one that trains no adapter is at budget 0. Under
+        protocol "paper" each is at the released rank, and what it is off is off plain LoRA's count.
         """
+        if self.protocol == "paper":
+            return self._released_fits()
         fits: dict[tuple[str, int], Fit] = {}
         for budget in (parse_budget(text, self.base_parameters) for text in self.budgets):
             for choice in self.methods:
@@ -103,6 +124,18 @@ class Study:
                 tasks = 1 if kind.reference else len(self.suite.select(self.task_names))
                 scaling = self.recipe.scaling
                 fits[choice.label, budget] = fit_rank(kind, self._skeleton[1], tasks, budget, scaling=scaling, **settings)
+        return fits
+
+    def _released_fits(self) -> dict[tuple[str, int], Fit]:
+        dims, tasks = self._skeleton[1], len(self.suite.select(self.task_names))
+        budget = find_method("lora")(rank=RANK, alpha=ALPHA).count(dims, tasks)
+        fits = {}
+        for choice in self.methods:
+            released(choice.name)
+            settings = {"dropout": self.recipe.dropout, **choice.settings}
+            method = find_method(choice.name)(rank=RANK, alpha=ALPHA, **settings)
+            parameters = method.count(dims, tasks)
+            fits[choice.label, budget] = Fit(method, parameters, parameters / budget - 1)
         return fits
 
     @property
@@ -117,12 +150,15 @@ class Study:
         return [self._run(*key, fit, seed) for seed in self.seeds for key, fit in self.fits.items()]
 
     def _run(self, label: str, budget: int, fit: Fit, seed: int) -> RunConfig:
+        method = {"label": label, "name": fit.method.name, **dataclasses.asdict(fit.method)}
+        if self.protocol == "paper":
+            method["released"] = dataclasses.asdict(released(fit.method.name))
         return RunConfig(
             suite=self.suite.name,
             tasks=tuple(d.task.name for d in self.data),
-            protocol=PROTOCOL,
+            protocol=self.protocol,
             backbone=dataclasses.asdict(self.backbone),
-            method={"label": label, "name": fit.method.name, **dataclasses.asdict(fit.method)},
+            method=method,
             budget=budget,
             recipe=dataclasses.asdict(self.recipe),
             precision=self.precision,
@@ -132,6 +168,7 @@ class Study:
             data={d.task.name: d.fingerprint for d in self.data},
             seed=seed,
             conflict=self.suite.conflict,
+            answering=None if self.way == Heads() else {"way": self.way.name, **dataclasses.asdict(self.way)},
         )
 
 
@@ -148,10 +185,36 @@ def parse_methods(text: str) -> list[MethodChoice]:
     return choices
 
 
+def default_way(suite: Suite, backbone: Backbone, protocol: str) -> Way:
+    """Heads for classes and grades, pairs read as suits the suite where the backbone is an encoder; for multiple choice
+    scored pairs with an encoder, generated text with a causal model."""
+    if not suite.choice:
+        return Heads(suite.texts) if backbone.pooling == "mean" else Heads()
+    if backbone.pooling == "mean":
+        return Pairs()
+    return Generation(prompt="released" if protocol == "paper" else "same")
+
+
+def parse_way(text: str) -> Way:
+    """A way of answering from "pairs", or with settings "generation:loss=all:prompt=released"."""
+    name, *pairs = text.split(":")
+    if name not in WAYS:
+        raise unknown("way of answering", name, WAYS)
+    defaults = {f.name: f.default for f in dataclasses.fields(WAYS[name])}
+    return WAYS[name](**_parse_settings(name, pairs, defaults))
+
+
 def _parse_method(text: str) -> MethodChoice:
     name, *pairs = text.split(":")
     method = find_method(name)
     defaults = {f.name: f.default for f in dataclasses.fields(method) if f.name not in ("rank", "alpha")}
+    settings = _parse_settings(name, pairs, defaults)
+    # A default is not worth naming, but dropout's default is the recipe's.
+    settings = {key: value for key, value in sorted(settings.items()) if value != defaults[key] or key == "dropout"}
+    return MethodChoice(":".join([name, *(f"{key}={value}" for key, value in settings.items())]), name, settings)
+
+
+def _parse_settings(name: str, pairs: list[str], defaults: Mapping[str, Any]) -> dict[str, Any]:
     settings = {}
     for pair in pairs:
         key, _, value = pair.partition("=")
@@ -161,9 +224,7 @@ def _parse_method(text: str) -> MethodChoice:
             settings[key] = type(defaults[key])(value)
         except ValueError as error:
             raise InvalidInput(f"{name}: {key} must be of the kind of {defaults[key]!r}, not {value!r}") from error
-    # A default is not worth naming, but dropout's default is the recipe's.
-    settings = {key: value for key, value in sorted(settings.items()) if value != defaults[key] or key == "dropout"}
-    return MethodChoice(":".join([name, *(f"{key}={value}" for key, value in settings.items())]), name, settings)
+    return settings
 
 
 def parse_seeds(text: str) -> list[int]:

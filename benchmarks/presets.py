@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mtl_lora.errors import InvalidInput, unknown
 
@@ -124,6 +124,14 @@ PRESETS = {
         ),
     )
 }
+
+
+PRESETS["paper-llama3"] = replace(
+    PRESETS["paper"],
+    name="paper-llama3",
+    summary="LLaMA3-8B, with the settings of LLaMA2-7B",
+    backbone=replace(PRESETS["paper"].backbone, id="meta-llama/Meta-Llama-3-8B"),
+)
 
 
 def find_preset(name: str) -> Preset:

@@ -28,7 +28,7 @@ class RunConfig:
 
     method: name and settings. budget: trained adapter parameters asked for, 0 where a method trains no adapter.
     backbone, recipe: as in ``benchmarks.presets``. data: for each task the fingerprint of the rows trained on and scored.
-    conflict: between tasks of generated data.
+    conflict: between tasks of generated data. answering: the way of answering and its settings, None for plain heads.
     """
 
     suite: str
@@ -45,6 +45,7 @@ class RunConfig:
     data: dict[str, str]
     seed: int
     conflict: float | None = None
+    answering: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> RunConfig:
@@ -53,11 +54,14 @@ class RunConfig:
         return cls(**config)
 
     def as_dict(self) -> dict[str, Any]:
-        """What a record holds. A conflict that cannot be set is left out: real data knows none."""
+        """What a record holds: without a conflict where it cannot be set, without a way of answering where it is heads."""
         fields = dataclasses.asdict(self)
-        if self.conflict is None:
-            del fields["conflict"]
-        return fields
+        return {name: value for name, value in fields.items() if value is not None or name not in ("conflict", "answering")}
+
+    @property
+    def released(self) -> dict[str, Any] | None:
+        """What the released scripts set for this method, under the protocol that follows them."""
+        return self.method.get("released")
 
     @property
     def id(self) -> str:

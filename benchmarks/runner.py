@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,16 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from datasets import Dataset
-from transformers import PrinterCallback, set_seed
+from transformers import PreTrainedTokenizerBase, PrinterCallback, set_seed
 
 from benchmarks import environment
+from benchmarks.answering import OUTPUTS, TaskModel, Way
 from benchmarks.data import Collator, TaskData, encode, lengths, schedule
-from benchmarks.metrics import evaluate_task
-from benchmarks.model import MultiTaskModel, build_model
+from benchmarks.metrics import Scored, evaluate_task
+from benchmarks.model import build_model
 from benchmarks.plan import Study
 from benchmarks.progress import ProgressReport, duration
+from benchmarks.protocols import max_length_of, recipe_of, way_of_run
 from benchmarks.records import SCHEMA, RunConfig, RunStore
 from benchmarks.trainer import (
     AdapterTrainer,
@@ -97,7 +99,7 @@ class _Worker:
     def __init__(self, study: Study, store: RunStore, execution: Execution) -> None:
         self.study, self.store, self.execution = study, store, execution
         self.tokenizer = study.source.tokenizer(study.backbone.id, study.backbone.revision)
-        self.train, self.test = encode(study.data, self.tokenizer, study.backbone.max_length)
+        self.encoded = cache(partial(encode, study.data, self.tokenizer))  # by way of answering and length
         self.environment = environment.environment() | {
             "source": "generated" if study.suite.conflict is not None else "mirror" if study.source.mirror else "hub",
             "weights_sha256": study.source.weights_hash(study.backbone.id),
@@ -108,29 +110,33 @@ class _Worker:
         environment.forget_memory()
         set_seed(run.seed)
         model = build_model(run, self.study.source)
-        order = schedule([len(d.train) for d in self.study.data], lengths(self.train), self.study.recipe, run.seed)
-        arguments = training_arguments(run, self.study.recipe, self.store.checkpoints(run.id), self.execution, len(order))
-        batches = -(-len(self.test) // (arguments.eval_batch_size * arguments.world_size))
+        way, recipe = way_of_run(run), recipe_of(run)
+        train, test = self.encoded(way, max_length_of(run))
+        order = schedule([len(d.train) for d in self.study.data], lengths(train), recipe, run.seed)
+        arguments = training_arguments(run, recipe, self.store.checkpoints(run.id), self.execution, len(order))
+        batches = -(-len(test) // (arguments.eval_batch_size * arguments.world_size))
         progress = ProgressReport(batches)
         trainer = AdapterTrainer(
             model=model,
             args=arguments,
-            train_dataset=self.train.select(order),
-            data_collator=Collator(self.tokenizer),
+            train_dataset=train.select(order),
+            data_collator=Collator(way, self.tokenizer),
             callbacks=[progress, MarkComplete(), StopAtNaN(run.title)],
         )
         trainer.remove_callback(PrinterCallback)
         checkpoint = last_checkpoint(self.store.checkpoints(run.id))
         start = time.monotonic()
         try:
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            if any(p.requires_grad for p in model.parameters()):
+                trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
             trained = time.monotonic()
-            predictions = _predictions(self.study, self.test, trainer.predict(self.test).predictions)
+            outputs = trainer.predict(test).predictions
+            predictions = _predictions(self.study.data, test, way, outputs, self.tokenizer)
         finally:
             progress.close()
         training = {
             "steps": trainer.state.global_step,
-            "samples": len(order),
+            "samples": trainer.state.global_step * recipe.batch_size,
             "loss": [entry["loss"] for entry in trainer.state.log_history if "loss" in entry],
             "seconds": trained - start,
             "resumed_from_step": checkpoint_step(checkpoint),
@@ -147,7 +153,7 @@ class _Worker:
         return record
 
     def _record(
-        self, run: RunConfig, model: MultiTaskModel, predictions: pd.DataFrame, training: dict[str, Any]
+        self, run: RunConfig, model: TaskModel, predictions: pd.DataFrame, training: dict[str, Any]
     ) -> dict[str, Any]:
         scores = {d.task.name: _scores(d, predictions) for d in self.study.data}
         tensors = {name: list(p.shape) for name, p in model.named_parameters() if p.requires_grad}
@@ -164,17 +170,41 @@ class _Worker:
         }
 
 
-def _predictions(study: Study, test: Dataset, predictions: np.ndarray) -> pd.DataFrame:
-    """One row a scored sample, by task and row of the source's split: task, row, label, prediction."""
-    names = [d.task.name for d in study.data]
-    columns = test.select_columns(["task_ids", "row", "labels"]).to_pandas()
-    columns["prediction"] = predictions.astype(np.float32)
-    columns = columns.sort_values(["task_ids", "row"], ignore_index=True).rename(columns={"labels": "label"})
-    columns.insert(0, "task", pd.Categorical.from_codes(columns.pop("task_ids"), names))
+def _predictions(
+    data: Sequence[TaskData],
+    test: Dataset,
+    way: Way,
+    outputs: np.ndarray | tuple[np.ndarray, ...],
+    tokenizer: PreTrainedTokenizerBase,
+) -> pd.DataFrame:
+    """One row a scored sample, by task and row of the source's split: task, row, label, prediction and what the way adds."""
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    by_name = dict(zip(OUTPUTS, outputs, strict=False))
+    task_ids, rows = np.array(test["task_ids"][:]), np.array(test["row"][:])
+    parts = []
+    for index, own in enumerate(data):
+        places = np.flatnonzero(task_ids == index)
+        places = places[np.argsort(rows[places])]
+        labels = pd.Series(own.test["label"][:], index=own.test["row"][:], dtype=float)
+        part = pd.DataFrame({"task": own.task.name, "row": rows[places], "label": labels[rows[places]].to_numpy()})
+        part["label"] = part["label"].astype(np.float64)
+        answers = way.answers(own.task, {name: values[places] for name, values in by_name.items()}, tokenizer)
+        parts.append(part.assign(**answers))
+    columns = pd.concat(parts, ignore_index=True)
+    columns["task"] = pd.Categorical(columns["task"], [d.task.name for d in data])
     return columns
 
 
 def _scores(data: TaskData, predictions: pd.DataFrame) -> dict[str, Any]:
     own = predictions[predictions["task"] == data.task.name]
-    labels, predicted = (own[c].to_numpy(dtype=float) for c in ("label", "prediction"))
-    return evaluate_task(data.task, labels, predicted, np.array(data.train["label"], dtype=float))
+    queries = None
+    if data.task.query_column:
+        queries = pd.Series(data.test["query"][:], index=data.test["row"][:])[own["row"]].to_numpy()
+    scored = Scored(
+        task=data.task,
+        labels=own["label"].to_numpy(dtype=float),
+        predictions=own["prediction"].to_numpy(dtype=float),
+        confidence=own["confidence"].to_numpy(dtype=float) if data.task.ranked else None,
+        queries=queries,
+    )
+    return evaluate_task(scored, np.array(data.train["label"], dtype=float))

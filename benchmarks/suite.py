@@ -14,8 +14,13 @@ class Task:
     """One task: where its rows are, what is read, what is predicted, how it is scored.
 
     dataset, config, revision: of the hub, the revision pinned; or the generated "world" and what it calls the task.
+    files: where the data are JSON files of the GitHub repository ``dataset``: their path, with {config} and {split}.
     inputs: one text column or two. picture_column: a picture that is read in front of them, None for text alone.
     labels: names of the classes 0, 1, ..; empty for a graded task, whose label is a number within ``scale``.
+    choice: the labels name options that each row lists itself, as ``benchmarks.choices`` reads them.
+    query_column: rows of a query are ranked among themselves, and no query that is scored occurs in training.
+    split_by_query: the published splits share queries: only a fifth of them, chosen by hash, is scored.
+    balanced: in training, rows are weighted so that every class counts alike, for all methods.
     metrics: names in ``benchmarks.metrics``; the task's score is their mean, as GLUE averages them.
     head: tasks that name the same head share it; None for a head of its own. group: under which tables sum tasks up.
     conflict: between the tasks, for generated data alone.
@@ -31,6 +36,11 @@ class Task:
     labels: tuple[str, ...] = ()
     scale: tuple[float, float] = (0.0, 1.0)
     label_column: str = "label"
+    files: str | None = None
+    choice: bool = False
+    query_column: str | None = None
+    split_by_query: bool = False
+    balanced: bool = False
     train_split: str = "train"
     test_split: str = "validation"
     picture_column: str | None = None
@@ -49,6 +59,11 @@ class Task:
         return len(self.labels) or 1
 
     @property
+    def ranked(self) -> bool:
+        """Whether its score needs how sure a model is, besides the class."""
+        return "average_precision" in self.metrics
+
+    @property
     def head_name(self) -> str:
         """What tells this task's head from others."""
         return self.head or self.name
@@ -58,7 +73,7 @@ class Task:
 class Suite:
     """A named list of tasks that one model is trained on together; its score is the mean of the tasks' scores.
 
-    preset: where none is asked for.
+    preset: where none is asked for. texts: how an encoder reads the two texts of a pair, "together" or "apart".
     """
 
     name: str
@@ -66,6 +81,12 @@ class Suite:
     tasks: tuple[Task, ...]
     notes: tuple[str, ...] = ()
     preset: str = "small"
+    texts: str = "together"
+
+    @property
+    def choice(self) -> bool:
+        """Whether its tasks are multiple choice; all of them or none are."""
+        return self.tasks[0].choice
 
     def select(self, names: list[str]) -> tuple[Task, ...]:
         """The tasks of these names in the suite's order; all of them where no name is given."""

@@ -55,6 +55,8 @@ class Entry:
     groups: dict[str, Cell]  # means over the tasks of a group, where the suite has groups
     metrics: dict[str, dict[str, float]]  # task -> metric -> percent, mean over seeds
     score: Cell
+    unanswered: float | None  # generated texts without an answer in percent, mean over tasks and seeds
+    released: dict[str, Any] | None  # what the released scripts set for this method alone, under protocol paper
 
     @property
     def mismatch(self) -> float:
@@ -173,7 +175,15 @@ def _entry(label: str, budget: int, tasks: list[str], groups: dict[str, list[str
             for task in tasks
         },
         score=_mean_of(tasks, records),
+        unanswered=_unanswered(records),
+        released=records[0]["config"]["method"].get("released"),
     )
+
+
+def _unanswered(records: list[Record]) -> float | None:
+    if (records[0]["config"].get("answering") or {}).get("way") != "generation":
+        return None
+    return 100 * float(np.mean([s["unanswered"] / s["rows"] for r in records for s in r["scores"].values()]))
 
 
 def _caveats(records: list[Record]) -> list[str]:

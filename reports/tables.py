@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from benchmarks.answering import WAYS
 from benchmarks.suite import find_suite
 from reports.comparison import Comparison, Entry, advantage
 
@@ -18,6 +19,7 @@ def title(comparison: Comparison, budget: int, conflict: bool = True) -> str:
     return (
         f"{config['suite']} on {config['backbone']['id']}: {budget:,} adapter parameters "
         f"({100 * budget / base:.2f}% of the base), protocol {config['protocol']}"
+        + (f", answered by {config['answering']['way']}" if "answering" in config else "")
         + (f", conflict {comparison.conflict:g}" if conflict and comparison.conflict is not None else "")
     )
 
@@ -33,10 +35,12 @@ def notes(comparison: Comparison, entries: list[Entry]) -> list[str]:
         f"Cells, in percent: {'; or '.join(forms)}. Majority answers with the commonest class or the mean grade.",
         f"Scores: {_metrics(comparison)}, averaged where a task has two; mean is that of the tasks.",
         *suite.notes,
+        *_answering(config),
         f"One recipe for all: {recipe['epochs']} epochs, batch {recipe['batch_size']}, "
         f"learning rate {recipe['learning_rate']:g}, alpha / rank {recipe['scaling']:g}, {recipe['sampling']} sampling, "
         f"{config['precision']}; adapted: {', '.join(config['backbone']['targets'])}. "
-        f"Heads ({entries[0].heads:,} parameters) are trained too and not counted.",
+        + (f"Heads ({entries[0].heads:,} parameters) are trained too and not counted." if entries[0].heads else ""),
+        *_released(entries),
         f"Training rows / scored rows: {_sizes(comparison)}.",
     ]
     if comparison.groups:
@@ -58,6 +62,25 @@ def notes(comparison: Comparison, entries: list[Entry]) -> list[str]:
     return lines + comparison.caveats
 
 
+def _answering(config: dict) -> list[str]:
+    if "answering" not in config:
+        return []
+    settings = ", ".join(f"{name} {value}" for name, value in config["answering"].items() if name != "way")
+    way = WAYS[config["answering"]["way"]]
+    return [f"Answered by {way.name}: {way.summary}{f' ({settings})' if settings else ''}."]
+
+
+def _released(entries: list[Entry]) -> list[str]:
+    """Where methods differ in more than the method."""
+    if not entries[0].released:
+        return []
+    own = [f"{e.label} {', '.join(f'{k} {v}' for k, v in e.released.items())}" for e in entries]
+    return [
+        "Protocol paper: every method at the released rank, whatever its parameters (off budget: against plain LoRA's), "
+        f"and with the settings of its own script instead of those above: {'; '.join(own)}."
+    ]
+
+
 def rows(comparison: Comparison, budget: int) -> tuple[list[str], list[list[str]]]:
     """Header and rows: a row a task (or group of tasks), a column a method, then the suite's score and the parameters."""
     entries = comparison.at(budget)
@@ -74,6 +97,8 @@ def rows(comparison: Comparison, budget: int) -> tuple[list[str], list[list[str]
     table.append(["rank", "", *(str(e.rank) if e.budget else "" for e in entries)])
     table.append(["parameters", "0", *(f"{e.parameters:,}" for e in entries)])
     table.append(["off budget", "", *("" if e.reference else f"{e.mismatch:+.1%}" for e in entries)])
+    if entries[0].unanswered is not None:
+        table.append(["unanswered, %", "", *(f"{e.unanswered:.1f}" for e in entries)])
     table.append(["seeds", "", *(str(len(e.seeds)) for e in entries)])
     return header, table
 
@@ -106,6 +131,8 @@ def _against_lora(column: dict[str, Entry], label: str) -> str:
 
 def _metrics(comparison: Comparison) -> str:
     tasks = find_suite(comparison.config["suite"]).select(comparison.config["tasks"])
+    if len({task.metrics for task in tasks}) == 1:
+        return " and ".join(tasks[0].metrics)
     if not comparison.groups:
         return ", ".join(f"{task.name} {' and '.join(task.metrics)}" for task in tasks)
     metrics: dict[str, list[str]] = {}

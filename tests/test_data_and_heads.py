@@ -12,9 +12,10 @@ from sklearn import metrics as sk
 from tiny_mirror import CAUSAL, ENCODER, TEST_ROWS, TRAIN_ROWS, make_mirror
 
 from baselines.lora import LoRA
+from benchmarks.answering import Heads
+from benchmarks.answering.heads import HeadModel
 from benchmarks.data import BUCKET_BATCHES, Collator, encode, lengths, load_task, schedule, steps
-from benchmarks.metrics import METRICS, evaluate_task
-from benchmarks.model import MultiTaskModel
+from benchmarks.metrics import METRICS, Scored, evaluate_task
 from benchmarks.presets import Recipe
 from benchmarks.sources import Source
 from benchmarks.suite import all_suites, find_suite
@@ -34,7 +35,7 @@ def test_every_task_is_well_formed(suite) -> None:
     for task in suite.tasks:
         assert task.summary and task.revision and set(task.metrics) <= set(METRICS)
         assert len(task.inputs) in (1, 2) and len(task.labels) != 1
-        assert task.graded == bool({"pearson", "spearman"} & set(task.metrics))
+        assert task.graded == bool({"pearson", "spearman", "quadratic_kappa"} & set(task.metrics))
 
 
 def test_rows_set_apart_are_never_trained_on(source: Source) -> None:
@@ -98,10 +99,10 @@ def test_the_order_depends_on_the_seed_alone() -> None:
 def test_batches_hold_each_rows_own_task_and_label(source: Source, backbone: str) -> None:
     data = [load_task(task, source, "test", None, None) for task in NLU.tasks]
     tokenizer = source.tokenizer(backbone, None)
-    train, test = encode(data, tokenizer, 16)
+    train, test = encode(data, tokenizer, Heads(), 16)
     assert len(train) == 8 * (TRAIN_ROWS - TRAIN_ROWS // 10) and len(test) == 8 * TEST_ROWS
     assert (np.diff(lengths(test)) <= 0).all() and lengths(test).max() <= 16
-    batch = Collator(tokenizer)([test[i] for i in range(0, len(test), 7)])
+    batch = Collator(Heads(), tokenizer)([test[i] for i in range(0, len(test), 7)])
     for i, row in enumerate(test[j] for j in range(0, len(test), 7)):
         own = data[row["task_ids"]].test
         raw = own[own["row"].index(row["row"])]
@@ -114,7 +115,7 @@ def test_batches_hold_each_rows_own_task_and_label(source: Source, backbone: str
 @pytest.mark.parametrize("pooling", ["mean", "last"])
 def test_heads_and_losses_of_a_mixed_batch_equal_those_task_by_task(pooling: str) -> None:
     tasks = [NLU.tasks[i] for i in (0, 4, 5)]  # two classes, a grade, three classes
-    model = MultiTaskModel(AdaptedModel(tiny_bert(), LoRA(rank=2), ["a", "b", "c"], ["query"]), tasks, pooling, seed=0)
+    model = HeadModel(AdaptedModel(tiny_bert(), LoRA(rank=2), ["a", "b", "c"], ["query"]), tasks, pooling, seed=0)
     ids = torch.randint(3, 50, (6, 7))
     mask = torch.ones_like(ids)
     mask[::2, 5:] = 0
@@ -143,15 +144,15 @@ def test_metrics_against_their_libraries() -> None:
     rng = np.random.default_rng(0)
     labels, wrong = rng.integers(2, size=200).astype(float), rng.random(200) < 0.3
     predictions = np.where(wrong, 1 - labels, labels)
-    mrpc = evaluate_task(NLU.tasks[2], labels, predictions, labels)
+    mrpc = evaluate_task(Scored(NLU.tasks[2], labels, predictions), labels)
     f1, accuracy = sk.f1_score(labels, predictions), (labels == predictions).mean()
     assert mrpc["metrics"] == {"f1": pytest.approx(f1), "accuracy": pytest.approx(accuracy)}
     assert mrpc["score"] == pytest.approx((f1 + accuracy) / 2)
-    sst2 = evaluate_task(NLU.tasks[1], labels, predictions, labels)
+    sst2 = evaluate_task(Scored(NLU.tasks[1], labels, predictions), labels)
     assert sst2["standard_error"] == pytest.approx(np.sqrt(accuracy * (1 - accuracy) / 200), rel=0.15)
     assert sst2["majority"] == max(labels.mean(), 1 - labels.mean())
     grades = rng.random(200) * 5
     noisy = grades + rng.normal(size=200)
-    stsb = evaluate_task(NLU.tasks[4], grades, noisy, grades)
+    stsb = evaluate_task(Scored(NLU.tasks[4], grades, noisy), grades)
     assert stsb["metrics"]["spearman"] == pytest.approx(stats.spearmanr(grades, noisy).statistic)
     assert stsb["majority"] == 0

@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
 
+from benchmarks.answering import Heads
 from benchmarks.cli import studies
-from benchmarks.data import Collator, encode_task
 from benchmarks.model import build_model
 from benchmarks.presets import find_preset
 from benchmarks.sources import Source
@@ -146,10 +146,10 @@ def test_a_batch_of_texts_and_pictures_equals_its_rows_one_by_one() -> None:
     assert tokenizer.convert_ids_to_tokens(range(len(vocabulary()))) == vocabulary()
     model = source.model("world-encoder", None, torch.float32).eval()
     rows = []
-    for index, task in enumerate(("vqa-north", "sense-north", "caption-south")):
-        own = world_rows(task, "test", 0.5).select(range(3))
-        rows += list(encode_task(own.add_column("row", range(3)), index, tokenizer, 64))
-    rows = [rows[i] for i in (0, 3, 6, 1, 4, 7, 8)]
+    for task in QUICK.select(["vqa-north", "sense-north", "caption-south"]):
+        own = world_rows(task.name, "test", 0.5).select(range(3))
+        rows += list(Heads().tokens(own.add_column("row", range(3)), task, tokenizer, 64, training=False))
+    rows = [rows[i] for i in (3, 0, 6, 4, 1, 7, 8)]
     whole, mask = _hidden(model, tokenizer, rows)
     for i, row in enumerate(rows):
         alone, _ = _hidden(model, tokenizer, [row])
@@ -161,7 +161,7 @@ def test_a_batch_of_texts_and_pictures_equals_its_rows_one_by_one() -> None:
 
 
 def _hidden(model, tokenizer, rows: list[dict]) -> tuple[torch.Tensor, torch.Tensor]:
-    batch = Collator(tokenizer)(rows)
+    batch = Heads().collate(rows, tokenizer)
     with torch.no_grad():
         hidden = model(batch["input_ids"], batch["attention_mask"], batch.get("pictures")).last_hidden_state
     return hidden, batch["attention_mask"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
@@ -9,10 +10,12 @@ import pandas as pd
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
 
+from benchmarks.suites.commonsense import SUITE as COMMONSENSE
 from benchmarks.suites.nlu import SUITE
 
 ENCODER, NO_DROPOUT, CAUSAL = "tiny/encoder", "tiny/no-dropout", "tiny/causal"
-WORDS = [f"w{i}" for i in range(40)] + ["good", "bad"]
+NAMES = list(dict.fromkeys(name for task in COMMONSENSE.tasks for name in task.labels))
+WORDS = [f"w{i}" for i in range(40)] + ["good", "bad", "the", "correct", "answer", "is", *NAMES]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 TRAIN_ROWS, TEST_ROWS = 60, 24
 
@@ -25,6 +28,11 @@ def make_mirror(folder: Path) -> Path:
         for split, rows in ((task.train_split, TRAIN_ROWS), (task.test_split, TEST_ROWS)):
             pd.DataFrame(_rows(task, rows, split)).to_parquet(data / f"{split}.parquet")
     _write_card(folder / "datasets" / "nyu-mll" / "glue")
+    for task in COMMONSENSE.tasks:
+        for split, rows in ((task.train_split, TRAIN_ROWS), (task.test_split, TEST_ROWS)):
+            path = folder / "datasets" / task.dataset / task.files.format(config=task.config, split=split)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(_choices(task, rows, split)))
     set_seed(0)
     size = {"vocab_size": len(SPECIAL + WORDS), "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
     still = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
@@ -48,6 +56,26 @@ def _rows(task, count: int, split: str) -> list[dict]:
         texts[0] += " good" if positive else " bad"
         label = (4.0 if positive else 1.0) + rng.random() if task.graded else int(positive)
         rows.append({**dict(zip(task.inputs, texts, strict=True)), "label": label, "idx": len(rows)})
+    return rows
+
+
+def _choices(task, count: int, split: str) -> list[dict]:
+    """The right option is the one with the word "good" in it; of true and false, true where the question has it."""
+    rng = random.Random(f"{task.name} {split}")
+    rows = []
+    for _ in range(count):
+        names = task.labels[: rng.randint(2, len(task.labels))]
+        answer = rng.choice(names)
+        texts = [" ".join(rng.choices(WORDS[:40], k=rng.randint(2, 9))) for _ in names]
+        question = " ".join(rng.choices(WORDS[:40], k=rng.randint(2, 9)))
+        if answer in ("true", "false"):
+            listed = f"{question} {'good' if answer == 'true' else 'bad'}"
+        else:
+            named = zip(names, texts, strict=True)
+            listed = [f"{n.capitalize()}: {text} {'good' if n == answer else 'bad'}" for n, text in named]
+            listed = f"{question} " + " ".join(listed)
+        text = f"choose: {listed} Answer format: {'/'.join(names)}"
+        rows.append({"instruction": text, "input": "", "output": f"the correct answer is {answer}", "answer": answer})
     return rows
 
 

@@ -17,9 +17,10 @@ import typer
 from tabulate import tabulate
 from torch import Tensor
 
+from benchmarks.answering import TaskModel
 from benchmarks.cli import RESULTS, Results, studies
 from benchmarks.data import Collator, encode
-from benchmarks.model import MultiTaskModel, build_model
+from benchmarks.model import build_model
 from benchmarks.plan import Study
 from benchmarks.records import RunConfig, RunStore
 from benchmarks.world.language import READERS
@@ -28,15 +29,15 @@ from mtl_lora import InvalidInput, load_trained
 COLUMNS = ("conflict", "seed", "stage", "form", "cosine")
 
 
-def gradients(model: MultiTaskModel, study: Study) -> dict[str, Tensor]:
+def gradients(model: TaskModel, study: Study) -> dict[str, Tensor]:
     """For each task, the gradient of its mean loss over the scored rows with respect to all adapters, as one vector."""
     tokenizer = study.source.tokenizer(study.backbone.id, study.backbone.revision)
-    _, test = encode(study.data, tokenizer, study.backbone.max_length)
+    _, test = encode(study.data, tokenizer, study.way, study.backbone.max_length)
     adapters = list(model.backbone.adapter_parameters().values())
     found = {}
     for index, data in enumerate(study.data):
         rows = test.select([i for i, task in enumerate(test["task_ids"]) if task == index])
-        loss = model(**Collator(tokenizer)(list(rows)))["loss"]
+        loss = model(**Collator(study.way, tokenizer)(list(rows)))["loss"]
         found[data.task.name] = torch.cat([g.flatten() for g in torch.autograd.grad(loss, adapters)])
     return found
 
@@ -71,7 +72,7 @@ def main(
     print(f"cosine of the two readers' gradients, mean over forms and seeds; written: {path}")
 
 
-def _stages(run: RunConfig, study: Study, store: RunStore) -> Iterator[tuple[str, MultiTaskModel]]:
+def _stages(run: RunConfig, study: Study, store: RunStore) -> Iterator[tuple[str, TaskModel]]:
     model = build_model(run, study.source)
     yield "start", model
     if store.trained_path(run.id).exists():
