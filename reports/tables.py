@@ -33,6 +33,8 @@ def notes(comparison: Comparison, entries: list[Entry]) -> list[str]:
     suite = find_suite(config["suite"])
     lines = [
         f"Cells, in percent: {'; or '.join(forms)}. Majority answers with the commonest class or the mean grade.",
+        "Over lora: advantage over plain LoRA in points, seed by seed, with its 95% interval (Student's t over seeds; "
+        "over the scored rows where there is one seed).",
         f"Scores: {_metrics(comparison)}, averaged where a task has two; mean is that of the tasks.",
         *suite.notes,
         *_answering(config),
@@ -94,6 +96,9 @@ def rows(comparison: Comparison, budget: int) -> tuple[list[str], list[list[str]
     else:
         table = [[task, f"{majority[task]:.1f}", *(str(e.tasks[task]) for e in entries)] for task in majority]
     table.append(["mean", f"{sum(majority.values()) / len(majority):.1f}", *(str(e.score) for e in entries)])
+    plain = next((e for e in entries if e.label == "lora"), None)
+    if plain and len(entries) > 1:
+        table.append(["over lora", "", *(_over(entry, plain) for entry in entries)])
     table.append(["rank", "", *(str(e.rank) if e.budget else "" for e in entries)])
     table.append(["parameters", "0", *(f"{e.parameters:,}" for e in entries)])
     table.append(["off budget", "", *("" if e.reference else f"{e.mismatch:+.1%}" for e in entries)])
@@ -101,6 +106,14 @@ def rows(comparison: Comparison, budget: int) -> tuple[list[str], list[list[str]
         table.append(["unanswered, %", "", *(f"{e.unanswered:.1f}" for e in entries)])
     table.append(["seeds", "", *(str(len(e.seeds)) for e in entries)])
     return header, table
+
+
+def _over(entry: Entry, plain: Entry) -> str:
+    """The advantage over plain LoRA in points, with its 95% interval."""
+    if entry is plain:
+        return ""
+    difference = advantage(entry, plain)
+    return f"{difference.mean:+.1f} ± {difference.interval:.1f}"
 
 
 def render(comparison: Comparison, budget: int, style: str) -> str:
@@ -125,8 +138,7 @@ def _against_lora(column: dict[str, Entry], label: str) -> str:
     text = f"{column[label].score.mean:.1f}"
     if label == "lora" or "lora" not in column:
         return text
-    difference = advantage(column[label], column["lora"])
-    return f"{text} ({difference.mean:+.1f} ± {difference.interval:.1f})"
+    return f"{text} ({_over(column[label], column['lora'])})"
 
 
 def _metrics(comparison: Comparison) -> str:

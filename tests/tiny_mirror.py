@@ -60,7 +60,7 @@ def _rows(task, count: int, split: str) -> list[dict]:
 
 
 def _choices(task, count: int, split: str) -> list[dict]:
-    """The right option is the one with the word "good" in it; of true and false, true where the question has it."""
+    """The right option has "good" in it, as the question has; of true and false, true where the question has it."""
     rng = random.Random(f"{task.name} {split}")
     rows = []
     for _ in range(count):
@@ -73,7 +73,7 @@ def _choices(task, count: int, split: str) -> list[dict]:
         else:
             named = zip(names, texts, strict=True)
             listed = [f"{n.capitalize()}: {text} {'good' if n == answer else 'bad'}" for n, text in named]
-            listed = f"{question} " + " ".join(listed)
+            listed = f"{question} good " + " ".join(listed)
         text = f"choose: {listed} Answer format: {'/'.join(names)}"
         rows.append({"instruction": text, "input": "", "output": f"the correct answer is {answer}", "answer": answer})
     return rows

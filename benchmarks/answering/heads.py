@@ -24,6 +24,7 @@ from mtl_lora.errors import unknown
 from mtl_lora.layer import generator
 
 TEXTS = ("together", "apart")
+SHARPNESS = 10.0  # cosines become logits
 
 
 class HeadModel(TaskModel):
@@ -44,12 +45,27 @@ class HeadModel(TaskModel):
         for name, parameter in self.heads.named_parameters():  # the start of nn.Linear, from the run's own seed
             bound = self.heads.in_features**-0.5
             nn.init.uniform_(parameter, -bound, bound, generator=generator(seed, "heads", name))
+        if apart:
+            self._start_alike(tasks, place)
         self.most_outputs = max(sizes.values())
         self._buffer("outputs", torch.tensor([task.outputs for task in tasks]))
         self._buffer("first", torch.tensor([place[task.head_name] for task in tasks]))
         self._buffer("graded", torch.tensor([task.graded for task in tasks]))
         self._buffer("low", torch.tensor([task.scale[0] for task in tasks]))
         self._buffer("span", torch.tensor([task.scale[1] - task.scale[0] for task in tasks]))
+
+    @torch.no_grad()
+    def _start_alike(self, tasks: Sequence[Task], place: dict[str, int]) -> None:
+        """Let the last class, or the grade, of a pair start higher the more its texts are alike: SHARPNESS * (cosine - 1/2).
+
+        From a random start alone, so few steps teach heads less than the backbone knows already.
+        """
+        width = self.heads.in_features // 2
+        for task in tasks:
+            if len(task.inputs) > 1:
+                last = place[task.head_name] + task.outputs - 1
+                self.heads.weight[last, :width] += SHARPNESS / width
+                self.heads.bias[last] -= SHARPNESS / 2
 
     def _buffer(self, name: str, value: Tensor) -> None:
         self.register_buffer(name, value, persistent=False)

@@ -1,4 +1,15 @@
-"""``ads``: search and offer relevance on public data. The paper's own Ads data are in-house and cannot be had."""
+"""``ads``: search and offer relevance on public data. The paper's own Ads data are in-house and cannot be had.
+
+No hub repository has all of it. Its data set is a folder ``datasets/ads-relevance`` of the mirror, with a parquet file for
+each split of each configuration and a card that lists them:
+
+- home_depot (Kaggle, Home Depot Product Search Relevance): query, title, relevance from 1 to 3; train, test
+- crowdflower (Kaggle, CrowdFlower Search Results Relevance): query, title, relevance from 1 to 4; train, test
+- amazon_google, walmart_amazon, abt_buy (ER-Magellan, in the form of megagonlabs/ditto): left, right, label; train, test
+- query_wellformedness (google-research-datasets/query-wellformedness): content, rating from 0 to 1; train, test
+
+Test queries shall not occur in train; where they do, the training rows are left out.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +17,6 @@ from functools import partial
 
 from benchmarks.suite import Suite, Task
 
-# Gathered from their publishers into one folder; README says how to lay it out.
 GATHERED = partial(Task, dataset="ads-relevance", revision="1", test_split="test")
 QUERY = partial(GATHERED, inputs=("query", "title"), label_column="relevance", query_column="query")
 OFFERS = partial(
