@@ -45,8 +45,9 @@ def main() -> None:
 
 @app.command("list")
 def list_everything() -> None:
-    """Suites with their tasks, methods and presets."""
+    """Suites with their tasks, methods, ways of answering and presets."""
     import baselines  # noqa: F401
+    from benchmarks.answering import WAYS
     from benchmarks.plan import order_for_display
     from benchmarks.presets import PRESETS
     from benchmarks.suite import all_suites
@@ -54,17 +55,23 @@ def list_everything() -> None:
 
     print("suites")
     for suite in all_suites().values():
-        print(f"  {suite.name:<12} {suite.summary}")
+        print(f"  {suite.name:<14} {suite.summary}")
         for task in suite.tasks:
-            print(f"    {task.name:<10} {task.summary} [{', '.join(task.metrics)}]")
+            print(f"    {task.name:<16} {task.summary} [{', '.join(task.metrics)}]")
     print("methods")
     for name in order_for_display(METHODS):
-        own = [f for f in dataclasses.fields(METHODS[name]) if f.name not in ("rank", "alpha", "dropout")]
-        settings = "; settings " + ", ".join(f"{f.name}={f.default}" for f in own) if own else ""
-        print(f"  {name:<12} {METHODS[name].summary}{settings}")
+        print(f"  {name:<14} {METHODS[name].summary}{_settings(METHODS[name])}")
+    print("ways of answering")
+    for name, way in WAYS.items():
+        print(f"  {name:<14} {way.summary}{_settings(way)}")
     print("presets")
     for preset in PRESETS.values():
-        print(f"  {preset.name:<12} {preset.summary}")
+        print(f"  {preset.name:<14} {preset.summary}")
+
+
+def _settings(kind: type) -> str:
+    own = [f for f in dataclasses.fields(kind) if f.name not in ("rank", "alpha", "dropout")]
+    return "; settings " + ", ".join(f"{f.name}={f.default}" for f in own) if own else ""
 
 
 def studies(

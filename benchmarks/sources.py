@@ -40,6 +40,11 @@ class Source:
             return world_rows(task.config, split, task.conflict)
         if task.files is not None:
             return self._json_rows(task, split)
+        if self.mirror is None and "/" not in task.dataset:  # a hub id has an owner
+            raise InvalidInput(
+                f"data set {task.dataset} is on no hub: give --mirror DIR with datasets/{task.dataset}, laid out as its "
+                "suite in benchmarks/suites says"
+            )
         where, revision = self._locate("datasets", task.dataset, task.revision)
         try:
             if self.mirror is not None and task.config not in get_dataset_config_names(where):

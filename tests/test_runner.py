@@ -296,11 +296,12 @@ def test_a_record_cut_in_half_stops_everything_and_loses_nothing(
     assert [path.name for path in broken.parent.iterdir()] == [source.name]
 
 
-def test_no_network_and_no_mirror(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suite", ["nlu", "commonsense"])
+def test_no_network_and_no_mirror(suite: str, tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if k != "MTL_LORA_MIRROR"}
     environment |= {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
     outcome = subprocess.run(
-        [sys.executable, "-m", "benchmarks.cli", "run", "nlu", "--results", str(tmp_path)],
+        [sys.executable, "-m", "benchmarks.cli", "run", suite, "--results", str(tmp_path)],
         env=environment,
         capture_output=True,
         text=True,
@@ -308,6 +309,12 @@ def test_no_network_and_no_mirror(tmp_path: Path) -> None:
     assert outcome.returncode == 2
     (line,) = outcome.stderr.strip().splitlines()
     assert "cannot load" in line and "without internet, give --mirror DIR" in line
+
+
+def test_data_that_no_hub_has(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MTL_LORA_MIRROR", raising=False)
+    assert mtl_lora("run", "ads", "--preset", "embedded", "--results", tmp_path) == 2
+    assert "data set ads-relevance is on no hub: give --mirror DIR with datasets/ads-relevance" in capsys.readouterr().err
 
 
 def test_records_are_plain_json(finished: RunStore) -> None:

@@ -61,11 +61,9 @@ class HeadModel(TaskModel):
         From a random start alone, so few steps teach heads less than the backbone knows already.
         """
         width = self.heads.in_features // 2
-        for task in tasks:
-            if len(task.inputs) > 1:
-                last = place[task.head_name] + task.outputs - 1
-                self.heads.weight[last, :width] += SHARPNESS / width
-                self.heads.bias[last] -= SHARPNESS / 2
+        last = sorted({place[task.head_name] + task.outputs - 1 for task in tasks if len(task.inputs) > 1})
+        self.heads.weight[last, :width] += SHARPNESS / width
+        self.heads.bias[last] -= SHARPNESS / 2
 
     def _buffer(self, name: str, value: Tensor) -> None:
         self.register_buffer(name, value, persistent=False)
