@@ -21,6 +21,7 @@ from mtl_lora import AdaptedModel, InvalidInput
 from mtl_lora.errors import unknown
 
 LOSSES = ("response", "all")
+ROWS_AT_ONCE = 32  # whose likelihood is computed: each has a number for every word of the vocabulary and place
 IGNORED = -100  # label of a token that no loss is taken on
 
 
@@ -52,9 +53,12 @@ class LanguageModel(TaskModel):
             likelihood = self._log_likelihood(input_ids, attention_mask, task_ids, labels[:, 1:].clamp(min=0))
             return {"loss": -((likelihood * wanted).sum(1) / wanted.sum(1).clamp(min=1)).mean()}
         if scored is not None:
-            own_tasks = task_ids.repeat_interleave(options)
-            likelihood = self._log_likelihood(input_ids, attention_mask, own_tasks, input_ids[:, 1:])
-            return {"predictions": by_sample((likelihood * scored[:, 1:]).sum(1), options).argmax(1).float()}
+            own_tasks, scores = task_ids.repeat_interleave(options), []
+            for rows in torch.arange(len(input_ids)).split(ROWS_AT_ONCE):
+                ids = input_ids[rows]
+                likelihood = self._log_likelihood(ids, attention_mask[rows], own_tasks[rows], ids[:, 1:])
+                scores.append((likelihood * scored[rows, 1:]).sum(1))
+            return {"predictions": by_sample(torch.cat(scores), options).argmax(1).float()}
         return {"predictions": self._generate(input_ids, attention_mask, task_ids)}
 
     def _log_likelihood(self, input_ids: Tensor, attention_mask: Tensor, task_ids: Tensor, targets: Tensor) -> Tensor:
