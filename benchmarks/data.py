@@ -44,27 +44,18 @@ def load_task(task: Task, source: Source, split: str, max_train: int | None, max
     "test", the task's test split, or "dev", the rows set apart. Scored rows of a query are kept together, and no query of
     the test split or of the rows set apart is trained on.
     """
-    pool = read_rows(task, source.rows(task, task.train_split), source.origin(task, task.train_split))
+    pool, test = (read_rows(task, source.rows(task, s), source.origin(task, s)) for s in (task.train_split, task.test_split))
+    if task.split_by_query:
+        test = test.select([i for i, query in enumerate(test["query"]) if _hash(query) % TEST_QUERIES == 0])
     order = _permutation(task, len(pool))
     dev = _by_query(pool, order)[: min(DEV_ROWS, len(pool) // 10)]
-    if split == "test" or task.query_column:
-        test = read_rows(task, source.rows(task, task.test_split), source.origin(task, task.test_split))
-        if task.split_by_query:
-            test = test.select([i for i, query in enumerate(test["query"]) if _hash(query) % TEST_QUERIES == 0])
-    if task.query_column:
-        queries = np.array(pool["query"], dtype=object)
-        scored = {*test["query"], *queries[dev]}
-        left = np.array([query not in scored for query in queries])[order]
-    else:
-        left = np.isin(order, dev, invert=True)
-    train = pool.select(order[left][:max_train])
-    chosen = pool.select(dev[:max_test]) if split == "dev" else test
+    train = pool.select(order[_trainable(pool, test, dev)[order]][:max_train])
+    scored = pool.select(dev[:max_test])
     if split == "test":
-        chosen = test.select(_by_query(test, _permutation(task, len(test)))[:max_test])
-    if not len(train) or not len(chosen):
+        scored = test.select(_by_query(test, _permutation(task, len(test)))[:max_test])
+    if not len(train) or not len(scored):
         raise InvalidInput(f"task {task.name} has no rows to {'score' if len(train) else 'train on'}")
-    fingerprint = _fingerprint(train, chosen)
-    return TaskData(task, _balanced(train) if task.balanced else train, chosen, fingerprint)
+    return TaskData(task, _balanced(train) if task.balanced else train, scored, _fingerprint(train, scored))
 
 
 def encode(
@@ -156,6 +147,16 @@ def _by_query(rows: Dataset, order: np.ndarray) -> np.ndarray:
     queries = np.array(rows["query"], dtype=object)[order]
     place = {query: i for i, query in enumerate(dict.fromkeys(queries))}
     return order[np.argsort([place[query] for query in queries], kind="stable")]
+
+
+def _trainable(pool: Dataset, test: Dataset, dev: np.ndarray) -> np.ndarray:
+    """Which rows of the pool are neither set apart nor of a query that is scored."""
+    trainable = ~np.isin(np.arange(len(pool)), dev)
+    if "query" in pool.column_names:
+        queries = np.array(pool["query"], dtype=object)
+        scored = {*test["query"], *queries[dev]}
+        trainable &= [query not in scored for query in queries]
+    return trainable
 
 
 def _balanced(rows: Dataset) -> Dataset:

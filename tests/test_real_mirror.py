@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from conftest import ALL_METHODS, method_id
@@ -93,3 +94,14 @@ def test_minilm_untrained_answers_by_similarity(mirror: Path) -> None:
             batch = Collator(way, tokenizer)(list(test.select(range(start, start + 50))))
             right += (model(**batch)["predictions"] == batch["labels"]).sum().item()
     assert 0.44 < right / 400 < 0.59
+
+
+def test_the_released_protocol_on_a_real_llama_shaped_model(mirror: Path, tmp_path: Path) -> None:
+    """The same untrained knowledge, two evaluators: digits count as answers for MTL-LoRA and not for LoRA."""
+    model = ["--preset", "paper", "--protocol", "paper", "--backbone", "tinystories/stories260k", "--tasks", "boolq,arc-e"]
+    limits = ["--max-train", "32", "--max-eval", "16", "--epochs", "1", "--methods", "lora,mtl-lora"]
+    assert mtl_lora("run", "commonsense", *model, *limits, "--mirror", mirror, "--results", tmp_path) == 0
+    lora, mtl = sorted(RunStore(tmp_path).all(), key=lambda record: record["config"]["method"]["name"])
+    assert lora["scores"]["arc-e"]["unanswered"] == 16 >= mtl["scores"]["arc-e"]["unanswered"]
+    texts = pd.read_parquet(tmp_path / "runs" / f"{lora['id']}.predictions.parquet")["text"]
+    assert len(texts) == 32 and texts.str.len().gt(0).any()
