@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import torch
 from datasets import Dataset, get_dataset_config_names, load_dataset
 from datasets.config import HF_DATASETS_CACHE
-from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
+from datasets.exceptions import DatasetNotFoundError
 from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
@@ -62,15 +64,15 @@ class Source:
         if self.mirror is not None and not Path(where).is_file():
             raise InvalidInput(f"mirror {self.mirror} lacks {where}, which task {task.name} needs")
         try:
-            return load_dataset("json", data_files=where, split="train")
-        except DatasetGenerationError as error:
-            raise InvalidInput(f"{where} is not a JSON list of rows: {_first_line(error.__cause__ or error)}") from error
+            with Path(where).open("rb") if self.mirror else urlopen(where) as stream:
+                rows = json.load(stream)
         except ValueError as error:
-            raise InvalidInput(
-                f"{where} is empty" if "no data" in str(error) else f"{where}: {_first_line(error)}"
-            ) from error
+            raise InvalidInput(f"{where} is not a JSON list of rows: {_first_line(error)}") from error
         except OSError as error:
             raise _unreachable("data set", where, error) from error
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise InvalidInput(f"{where} is not a JSON list of rows")
+        return Dataset.from_list(rows)
 
     def origin(self, task: Task, split: str) -> str:
         """Where the rows of a split come from, for messages."""

@@ -139,4 +139,5 @@ def test_pairs_of_texts_can_be_read_apart_in_any_suite(tiny: Path, tmp_path: Pat
     assert record["config"]["answering"] == {"way": "heads", "texts": "apart"}
     assert record["parameters"]["heads"] == 5 * 65
     table = pd.read_parquet(tmp_path / "runs" / f"{record['id']}.predictions.parquet")
-    assert np.isfinite(table["prediction"]).all() and record["scores"]["cola"]["score"] > 0.5
+    assert np.isfinite(table["prediction"]).all()
+    assert record["training"]["loss"][-1] < 0.9 * record["training"]["loss"][0]
