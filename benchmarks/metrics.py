@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -106,10 +106,10 @@ def evaluate_task(rows: Scored, train_labels: np.ndarray) -> dict:
     """
     task, unanswered = rows.task, np.isnan(rows.predictions)
     predictions = np.where(unanswered, UNANSWERED, rows.predictions)
-    rows = Scored(task, rows.labels, predictions, rows.confidence, rows.queries)
+    rows = replace(rows, predictions=predictions)
     majority = np.mean(train_labels) if task.graded else np.bincount(train_labels.astype(int)).argmax()
     share = None if rows.confidence is None else np.full_like(rows.confidence, np.mean(train_labels))
-    constant = Scored(task, rows.labels, np.full_like(predictions, majority), share, rows.queries)
+    constant = replace(rows, predictions=np.full_like(predictions, majority), confidence=share)
     counted = {"unanswered": int(unanswered.sum())} if task.choice else {}
     return {
         "metrics": {name: METRICS[name](rows) for name in task.metrics},
@@ -121,15 +121,15 @@ def evaluate_task(rows: Scored, train_labels: np.ndarray) -> dict:
     } | counted
 
 
-def _resamples(rows: Scored) -> list[Scored]:
+def _resamples(rows: Scored) -> Iterator[Scored]:
     rng = np.random.default_rng(0)
     size = len(rows.labels)
     if rows.queries is None:
-        return [rows.take(rng.integers(size, size=size), None) for _ in range(BOOTSTRAP_RESAMPLES)]
+        for _ in range(BOOTSTRAP_RESAMPLES):
+            yield rows.take(rng.integers(size, size=size), None)
+        return
     members = list(pd.Series(range(size)).groupby(rows.queries).indices.values())
-    resamples = []
     for _ in range(BOOTSTRAP_RESAMPLES):
         drawn = [members[i] for i in rng.integers(len(members), size=len(members))]
         names = np.repeat(np.arange(len(drawn)), [len(own) for own in drawn])
-        resamples.append(rows.take(np.concatenate(drawn), names))
-    return resamples
+        yield rows.take(np.concatenate(drawn), names)

@@ -29,19 +29,14 @@ def read_rows(task: Task, rows: Dataset, origin: str) -> Dataset:
         raise InvalidInput(f"{origin} has no column {missing[0]!r}; it has {', '.join(rows.column_names)}")
     queries = rows[task.query_column][:] if task.query_column else None
     rows = rows.select_columns(list(names)).rename_columns({old: new for old, new in names.items() if old != new})
-    for column in ("text", "text_pair"):
-        for row, text in enumerate(rows[column] if column in rows.column_names else []):
+    for column, name in zip(("text", "text_pair"), task.inputs, strict=False):
+        for row, text in enumerate(rows[column]):
             if not isinstance(text, str):
-                raise InvalidInput(f"{origin}, row {row}: {_source_name(task, column)} is {text!r}, not text")
+                raise InvalidInput(f"{origin}, row {row}: {name} is {text!r}, not text")
     rows = _choices(task, rows, origin) if task.choice else _labelled(task, rows, origin)
     if queries is not None:
         rows = rows.add_column("query", queries)
     return rows.add_column("row", range(len(rows)))
-
-
-def _source_name(task: Task, column: str) -> str:
-    """What the source calls "text" or "text_pair"."""
-    return task.inputs[("text", "text_pair").index(column)]
 
 
 def _choices(task: Task, rows: Dataset, origin: str) -> Dataset:

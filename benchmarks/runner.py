@@ -187,7 +187,6 @@ def _predictions(
         places = places[np.argsort(rows[places])]
         labels = pd.Series(own.test["label"][:], index=own.test["row"][:], dtype=float)
         part = pd.DataFrame({"task": own.task.name, "row": rows[places], "label": labels[rows[places]].to_numpy()})
-        part["label"] = part["label"].astype(np.float64)
         answers = way.answers(own.task, {name: values[places] for name, values in by_name.items()}, tokenizer)
         parts.append(part.assign(**answers))
     columns = pd.concat(parts, ignore_index=True)

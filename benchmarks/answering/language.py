@@ -28,7 +28,7 @@ IGNORED = -100  # label of a token that no loss is taken on
 class LanguageModel(TaskModel):
     """Adapted causal language model; nothing else is trained."""
 
-    def __init__(self, backbone: AdaptedModel, tasks: Sequence[Task], new_tokens: int) -> None:
+    def __init__(self, backbone: AdaptedModel, tasks: Sequence[Task], new_tokens: int = 0) -> None:
         super().__init__(backbone, tasks)
         self.new_tokens = new_tokens
 
@@ -142,7 +142,7 @@ class Language(Way):
         return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 
     def model(self, backbone: AdaptedModel, tasks: Sequence[Task], pooling: str, seed: int) -> LanguageModel:
-        return LanguageModel(backbone, tasks, getattr(self, "new_tokens", 0))
+        return LanguageModel(backbone, tasks)
 
 
 @dataclass(frozen=True)
@@ -193,6 +193,9 @@ class Generation(Language):
             return super().collate(rows, tokenizer)
         ids, mask = pad([row["input_ids"] for row in rows], tokenizer.pad_token_id, left=True)
         return {"input_ids": ids, "attention_mask": mask}
+
+    def model(self, backbone: AdaptedModel, tasks: Sequence[Task], pooling: str, seed: int) -> LanguageModel:
+        return LanguageModel(backbone, tasks, self.new_tokens)
 
     def answers(
         self, task: Task, outputs: dict[str, np.ndarray], tokenizer: PreTrainedTokenizerBase
