@@ -29,6 +29,9 @@ Results = Annotated[Path, typer.Option(help="folder of run records")]
 Mirror = Annotated[
     Path | None, typer.Option(envvar="MTL_LORA_MIRROR", help="folder with datasets/<hub id> and models/<hub id>")
 ]
+Features = Annotated[
+    Path | None, typer.Option(envvar="MTL_LORA_FEATURES", help="folder for features of pictures; in ~/.cache unless given")
+]
 RunId = Annotated[str, typer.Argument(help="id of a finished run: the name of its record")]
 TaskName = Annotated[str, typer.Option(help="a task of the run")]
 RESULTS = Path("results")
@@ -49,7 +52,7 @@ def list_everything() -> None:
     import baselines  # noqa: F401
     from benchmarks.answering import WAYS
     from benchmarks.plan import order_for_display
-    from benchmarks.presets import PRESETS
+    from benchmarks.presets import PICTURE_PRESETS, PRESETS
     from benchmarks.suite import all_suites
     from mtl_lora import METHODS
 
@@ -66,6 +69,9 @@ def list_everything() -> None:
         print(f"  {name:<14} {way.summary}{_settings(way)}")
     print("presets")
     for preset in PRESETS.values():
+        print(f"  {preset.name:<14} {preset.summary}")
+    print("presets for suites on pictures")
+    for preset in PICTURE_PRESETS.values():
         print(f"  {preset.name:<14} {preset.summary}")
 
 
@@ -84,12 +90,13 @@ def studies(
     protocol: Annotated[str, typer.Option(help="matched budgets, or paper: as the released scripts")] = "matched",
     answer: Annotated[
         str | None,
-        typer.Option(help="multiple choice by pairs, likelihood or generation; with settings: generation:loss=all"),
+        typer.Option(help="see `mtl-lora list`; with settings: generation:loss=all, vision-language:pictures=shuffled"),
     ] = None,
     seeds: Annotated[str, typer.Option(help="one run a method for each: 0,1,2")] = "0",
     conflict: Annotated[str | None, typer.Option(help="between the tasks of generated data, 0 to 1; or several")] = None,
     tasks: Annotated[str | None, typer.Option(help="some tasks of the suite: cola,sst2")] = None,
     mirror: Mirror = None,
+    features: Features = None,
     max_train: Annotated[int | None, typer.Option(help="at most so many training rows a task")] = None,
     max_eval: Annotated[int | None, typer.Option(help="at most so many scored rows a task")] = None,
     split: Annotated[str, typer.Option(help="score on test, or on dev: training rows set apart")] = "test",
@@ -105,13 +112,13 @@ def studies(
     temperature: Annotated[float | None, typer.Option(help="draw tasks by rows ** (1 / temperature)")] = None,
 ) -> list[Any]:
     """What the options ask for: a study for each conflict, one where the data knows none."""
+    from benchmarks.features import pinned
     from benchmarks.plan import Study, default_way, parse_conflicts, parse_methods, parse_names, parse_seeds, parse_way
     from benchmarks.presets import find_preset
-    from benchmarks.sources import Source
     from benchmarks.suite import find_suite
 
     found = find_suite(suite)
-    chosen, source = find_preset(preset or found.preset), Source(mirror)
+    chosen, source = find_preset(preset or found.preset, found.pictures), _source(mirror, features)
     model = chosen.backbone if backbone is None else dataclasses.replace(chosen.backbone, id=backbone, revision=None)
     reading = {"pooling": pooling, "max_length": max_length, "targets": tuple(parse_names(targets)) or None}
     recipe = {
@@ -124,6 +131,8 @@ def studies(
     if budget and protocol == "paper":
         raise InvalidInput("protocol paper has the released rank for every method: --budget goes with protocol matched")
     model = _replace(model, reading)
+    way = chosen.way or default_way(found, model, protocol)
+    way = parse_way(answer, way) if answer else way
     study = Study(
         suite=found,
         task_names=parse_names(tasks),
@@ -134,7 +143,7 @@ def studies(
         methods=parse_methods(methods or ("all" if protocol == "paper" else chosen.methods)),
         seeds=parse_seeds(seeds),
         source=source,
-        way=parse_way(answer) if answer else default_way(found, model, protocol),
+        way=pinned(way, source) if found.pictures and way.name == "vision-language" else way,
         protocol=protocol,
         split=split,
         max_train=max_train,
@@ -143,6 +152,12 @@ def studies(
     if conflict is None:
         return [study]
     return [dataclasses.replace(study, suite=found.with_conflict(value)) for value in parse_conflicts(conflict)]
+
+
+def _source(mirror: Path | None, features: Path | None = None) -> Any:
+    from benchmarks.sources import FEATURES, Source
+
+    return Source(mirror, features or FEATURES)
 
 
 def _replace(preset: Any, changed: dict[str, Any]) -> Any:
@@ -231,11 +246,14 @@ def run(
 def report(
     results: Results = RESULTS,
     out: Annotated[Path | None, typer.Option(help="folder of the report; RESULTS/report unless given")] = None,
+    samples: Annotated[bool, typer.Option(help="draw scored pictures with every answer too; this needs the data")] = False,
+    mirror: Mirror = None,
 ) -> None:
-    """Compare the methods, from the records alone: tables on screen and in files, and a plot."""
+    """Compare the methods, from the records alone: tables on screen and in files, and plots."""
+    _quiet()
     from reports.report import write_report
 
-    write_report(results, out or results / "report")
+    write_report(results, out or results / "report", _source(mirror) if samples else None)
 
 
 @app.command()
@@ -274,9 +292,8 @@ def export(
 def _finished(run: str, results: Path, mirror: Path | None) -> Any:
     from benchmarks.finished import FinishedRun
     from benchmarks.records import RunStore
-    from benchmarks.sources import Source
 
-    return FinishedRun.open(RunStore(results), run, Source(mirror))
+    return FinishedRun.open(RunStore(results), run, _source(mirror))
 
 
 def _quiet() -> None:

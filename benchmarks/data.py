@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,9 @@ import torch
 from datasets import Dataset, concatenate_datasets
 from transformers import PreTrainedTokenizerBase
 
-from benchmarks.answering import Way
+from benchmarks.answering import VisionLanguage, Way
+from benchmarks.features import Features
+from benchmarks.pictures import Picture, PictureBook
 from benchmarks.presets import Recipe
 from benchmarks.rows import read_rows
 from benchmarks.sources import Source
@@ -28,12 +30,16 @@ BUCKET_BATCHES = 16  # batches are made of rows of similar length, found among t
 
 @dataclass(frozen=True)
 class TaskData:
-    """The rows of one task: columns as ``benchmarks.rows`` gives them, and in training "weight" for a balanced task."""
+    """The rows of one task: columns as ``benchmarks.rows`` gives them, and in training "weight" for a balanced task.
+
+    pictures: those of the rows, by the content that "pictures" names.
+    """
 
     task: Task
     train: Dataset
     test: Dataset
     fingerprint: str
+    pictures: dict[str, Picture] = field(default_factory=dict)
 
 
 def load_task(task: Task, source: Source, split: str, max_train: int | None, max_test: int | None) -> TaskData:
@@ -41,21 +47,33 @@ def load_task(task: Task, source: Source, split: str, max_train: int | None, max
 
     The choice and order of rows depends on the task's name alone, so every method and seed sees the same ones.
     DEV_ROWS of the training split (a tenth, where that is fewer) are set apart first. ``split`` says what is scored:
-    "test", the task's test split, or "dev", the rows set apart. Scored rows of a query are kept together, and no query of
-    the test split or of the rows set apart is trained on.
+    "test", the task's test split, or "dev", the rows set apart. Scored rows of a query are kept together, and no query and
+    no picture of the test split or of the rows set apart is trained on.
     """
     pool, test = (read_rows(task, source.rows(task, s), source.origin(task, s)) for s in (task.train_split, task.test_split))
     if task.split_by_query:
         test = test.select([i for i, query in enumerate(test["query"]) if _hash(query) % TEST_QUERIES == 0])
+    if task.captions:
+        pool = _one_an_answer(pool)
     order = _permutation(task, len(pool))
-    dev = _by_query(pool, order)[: min(DEV_ROWS, len(pool) // 10)]
+    dev = _side_by_side(pool, order)[: min(DEV_ROWS, len(pool) // 10)]
     train = pool.select(order[_trainable(pool, test, dev)[order]][:max_train])
-    scored = pool.select(dev[:max_test])
     if split == "test":
-        scored = test.select(_by_query(test, _permutation(task, len(test)))[:max_test])
+        order = _permutation(task, len(test))
+        scored = test.select(_side_by_side(test, order) if task.query_column else order)
+    else:
+        scored = pool.select(dev)
+    scored = (_one_a_picture(scored) if task.captions else scored).take(min(max_test or len(scored), len(scored)))
     if not len(train) or not len(scored):
         raise InvalidInput(f"task {task.name} has no rows to {'score' if len(train) else 'train on'}")
-    return TaskData(task, _balanced(train) if task.balanced else train, scored, _fingerprint(train, scored))
+    pictures: dict[str, Picture] = {}
+    if task.pictures:
+        train, pictures = PictureBook.open(task, source, task.train_split).by_content(train)
+        book = PictureBook.open(task, source, task.test_split if split == "test" else task.train_split)
+        scored, more = book.by_content(scored)
+        pictures |= more
+    train = _balanced(train) if task.balanced else train
+    return TaskData(task, train, scored, _fingerprint(train, scored), pictures)
 
 
 def encode(
@@ -74,6 +92,18 @@ def encode(
     train = concatenate_datasets([tokens(d.train, i, True) for i, d in enumerate(data)])
     test = concatenate_datasets([tokens(d.test, i, False) for i, d in enumerate(data)])
     return train, test.select(np.argsort(-lengths(test), kind="stable"))
+
+
+def features_for(data: Sequence[TaskData], way: Way, source: Source, train: Dataset, test: Dataset) -> Features | None:
+    """The features of the pictures of encoded rows, computed where they are not kept yet; None for a way without any."""
+    if not isinstance(way, VisionLanguage):
+        return None
+    known = {content: picture for own in data for content, picture in own.pictures.items()}
+    trained, scored = ({content for row in part["pictures"] for content in row} for part in (train, test))
+    features = Features(way, source)
+    features.compute({content: known[content] for content in sorted(trained | scored)})
+    features.measure(sorted(trained))
+    return features
 
 
 def lengths(rows: Dataset) -> np.ndarray:
@@ -123,12 +153,18 @@ def schedule(sizes: Sequence[int], lengths: np.ndarray, recipe: Recipe, seed: in
 
 @dataclass(frozen=True)
 class Collator:
-    """Pads rows to the longest and makes tensors: task_ids (b,) and what the way of answering reads."""
+    """Pads rows to the longest and makes tensors: task_ids (b,) and what the way of answering reads.
+
+    features: of the pictures that rows name, where they do.
+    """
 
     way: Way
     tokenizer: PreTrainedTokenizerBase
+    features: Features | None = None
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        if self.features is not None:
+            rows = [row | {"features": [self.features[content] for content in row["pictures"]]} for row in rows]
         return self.way.collate(rows, self.tokenizer) | {"task_ids": torch.tensor([row["task_ids"] for row in rows])}
 
 
@@ -140,23 +176,49 @@ def _hash(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
-def _by_query(rows: Dataset, order: np.ndarray) -> np.ndarray:
-    """The order with the rows of a query side by side, where rows belong to queries."""
-    if "query" not in rows.column_names:
+def _subjects(rows: Dataset) -> np.ndarray | None:
+    """The query, or the pictures, that each row is about; None where rows are about nothing in common."""
+    if "query" in rows.column_names:
+        return np.array(rows["query"], dtype=object)
+    if "pictures" in rows.column_names:
+        return np.array([" ".join(keys) for keys in rows["pictures"]], dtype=object)
+    return None
+
+
+def _side_by_side(rows: Dataset, order: np.ndarray) -> np.ndarray:
+    """The order with the rows about the same side by side."""
+    subjects = _subjects(rows)
+    if subjects is None:
         return order
-    queries = np.array(rows["query"], dtype=object)[order]
-    place = {query: i for i, query in enumerate(dict.fromkeys(queries))}
-    return order[np.argsort([place[query] for query in queries], kind="stable")]
+    place = {subject: i for i, subject in enumerate(dict.fromkeys(subjects[order]))}
+    return order[np.argsort([place[subject] for subject in subjects[order]], kind="stable")]
 
 
 def _trainable(pool: Dataset, test: Dataset, dev: np.ndarray) -> np.ndarray:
-    """Which rows of the pool are neither set apart nor of a query that is scored."""
+    """Which rows of the pool are neither set apart nor about what is scored."""
     trainable = ~np.isin(np.arange(len(pool)), dev)
-    if "query" in pool.column_names:
-        queries = np.array(pool["query"], dtype=object)
-        scored = {*test["query"], *queries[dev]}
-        trainable &= [query not in scored for query in queries]
+    subjects = _subjects(pool)
+    if subjects is not None:
+        scored = {*_subjects(test), *subjects[dev]}
+        trainable &= [subject not in scored for subject in subjects]
     return trainable
+
+
+def _one_an_answer(rows: Dataset) -> Dataset:
+    """A row for each of the answers of a row."""
+    places = np.repeat(np.arange(len(rows)), [len(answers) for answers in rows["answers"]])
+    answers = [[answer] for own in rows["answers"] for answer in own]
+    return rows.select(places).remove_columns("answers").add_column("answers", answers)
+
+
+def _one_a_picture(rows: Dataset) -> Dataset:
+    """The first row of each picture, with the answers of all of them."""
+    answers: dict[str, list[str]] = {}
+    for subject, own in zip(_subjects(rows), rows["answers"], strict=True):
+        answers.setdefault(subject, []).extend(own)
+    first = np.unique(_subjects(rows), return_index=True)[1]
+    rows = rows.select(np.sort(first))
+    return rows.remove_columns("answers").add_column("answers", [answers[subject] for subject in _subjects(rows)])
 
 
 def _balanced(rows: Dataset) -> Dataset:

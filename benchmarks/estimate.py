@@ -7,7 +7,7 @@ import time
 
 import torch
 
-from benchmarks.data import Collator, encode, lengths, schedule
+from benchmarks.data import Collator, encode, features_for, lengths, schedule
 from benchmarks.environment import hardware
 from benchmarks.model import build_model
 from benchmarks.plan import Study
@@ -50,14 +50,16 @@ def _probe(study: Study) -> tuple[float, float]:
     tokenizer, way = study.source.tokenizer(study.backbone.id, study.backbone.revision), study.way
     train, _ = encode(study.data, tokenizer, way, study.backbone.max_length)
     order = schedule([len(d.train) for d in study.data], lengths(train), study.recipe, run.seed)
+    train = train.select(order[: PROBE_STEPS * study.recipe.batch_size])
+    features = features_for(study.data, way, study.source, train, train)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = build_model(run, study.source).to(device).train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.0)
     size = study.recipe.batch_size
     times: dict[bool, list[float]] = {True: [], False: []}
     for step in range(min(PROBE_STEPS, study.steps)):
-        rows = train.select(order[step * size : (step + 1) * size])
-        batch = {name: tensor.to(device) for name, tensor in Collator(way, tokenizer)(list(rows)).items()}
+        rows = train.select(range(step * size, (step + 1) * size))
+        batch = {name: tensor.to(device) for name, tensor in Collator(way, tokenizer, features)(list(rows)).items()}
         for training in (True, False):
             start = time.perf_counter()
             with (

@@ -66,7 +66,7 @@ class FinishedRun:
         For multiple choice a line is a whole instruction in the wording of the data, "\\n" in it a line break, and the
         answer the name of an option, or "no answer".
         """
-        if task.picture_column:
+        if task.picture_column or task.pictures:
             raise InvalidInput(f"task {task.name} has pictures, which lines of text cannot give")
         self.model.backbone.merge(task.name)
         index, way, device = self.model.tasks.index(task), way_of_run(self.run), next(self.model.parameters()).device

@@ -110,7 +110,7 @@ def evaluate_task(rows: Scored, train_labels: np.ndarray) -> dict:
     majority = np.mean(train_labels) if task.graded else np.bincount(train_labels.astype(int)).argmax()
     share = None if rows.confidence is None else np.full_like(rows.confidence, np.mean(train_labels))
     constant = replace(rows, predictions=np.full_like(predictions, majority), confidence=share)
-    counted = {"unanswered": int(unanswered.sum())} if task.choice else {}
+    counted = {"unanswered": int(unanswered.sum())} if task.choice or task.pictures else {}
     return {
         "metrics": {name: METRICS[name](rows) for name in task.metrics},
         "score": task_score(rows),

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 import baselines  # noqa: F401  (registers the methods)
-from benchmarks.answering import CHOICE_WAYS, WAYS, Generation, Heads, Pairs, Way
+from benchmarks.answering import WAYS, Generation, Heads, Pairs, VisionLanguage, Way, ways_for
 from benchmarks.data import SPLITS, TaskData, load_task, steps
 from benchmarks.presets import PRECISIONS, Backbone, Recipe
 from benchmarks.protocols import ALPHA, PROTOCOLS, RANK, released
@@ -59,13 +59,13 @@ class Study:
             raise unknown("split", self.split, SPLITS)
         if self.protocol not in PROTOCOLS:
             raise unknown("protocol", self.protocol, PROTOCOLS)
-        if self.suite.choice == isinstance(self.way, Heads):
-            kind, ways = ("multiple choice", CHOICE_WAYS) if self.suite.choice else ("classes and grades", ["heads"])
-            raise InvalidInput(f"suite {self.suite.name} is {kind}, answered by: {', '.join(ways)}; not by {self.way.name}")
+        if type(self.way) not in ways_for(self.suite):
+            fitting = ", ".join(way.name for way in ways_for(self.suite))
+            raise InvalidInput(f"suite {self.suite.name} is answered by: {fitting}; not by {self.way.name}")
         if self.way.causal and self.backbone.pooling != "last":
             raise InvalidInput(
-                f"{self.way.name} needs a causal language model; {self.backbone.id} is an encoder, read by its "
-                f"{self.backbone.pooling} (--pooling last for a causal model, or --answer pairs)"
+                f"{self.way.name} needs a language model; {self.backbone.id} is an encoder, read by its "
+                f"{self.backbone.pooling} (--pooling last for a language model; multiple choice: --answer pairs)"
             )
         if self.protocol == "paper" and not isinstance(self.way, Generation):
             raise InvalidInput(
@@ -83,7 +83,7 @@ class Study:
 
     @cached_property
     def _skeleton(self) -> tuple[int, list[tuple[int, int]], int]:
-        """Parameters of the base, (d_in, d_out) of the layers to adapt, width of its hidden states."""
+        """Parameters of the base, (d_in, d_out) of the layers to adapt, parameters that the way of answering adds."""
         model = self.source.skeleton(self.backbone.id, self.backbone.revision, self.way.causal)
         base = sum(p.numel() for p in model.parameters())
         if not hasattr(model.config, "hidden_size"):
@@ -93,7 +93,8 @@ class Study:
             raise InvalidInput(
                 f"max length {self.backbone.max_length}: {self.backbone.id} has no more than {most} positions"
             )
-        return base, target_dims(model, self.backbone.targets), model.config.hidden_size
+        heads = self.way.head_parameters(self.suite.select(self.task_names), model)
+        return base, target_dims(model, self.backbone.targets), heads
 
     @property
     def base_parameters(self) -> int:
@@ -102,8 +103,8 @@ class Study:
 
     @property
     def head_parameters(self) -> int:
-        """Parameters of the tasks' heads, which no budget counts."""
-        return self.way.head_parameters([d.task for d in self.data], self._skeleton[2])
+        """Parameters of the tasks' heads, or of a projection, which no budget counts."""
+        return self._skeleton[2]
 
     @cached_property
     def fits(self) -> dict[tuple[str, int], Fit]:
@@ -187,7 +188,9 @@ def parse_methods(text: str) -> list[MethodChoice]:
 
 def default_way(suite: Suite, backbone: Backbone, protocol: str) -> Way:
     """Heads for classes and grades, pairs read as suits the suite where the backbone is an encoder; for multiple choice
-    scored pairs with an encoder, generated text with a causal model."""
+    scored pairs with an encoder, generated text with a causal model; generated text for questions on pictures."""
+    if suite.pictures:
+        return VisionLanguage()
     if not suite.choice:
         return Heads(suite.texts) if backbone.pooling == "mean" else Heads()
     if backbone.pooling == "mean":
@@ -195,13 +198,17 @@ def default_way(suite: Suite, backbone: Backbone, protocol: str) -> Way:
     return Generation(prompt="released" if protocol == "paper" else "same")
 
 
-def parse_way(text: str) -> Way:
-    """A way of answering from "pairs", or with settings "generation:loss=all:prompt=released"."""
+def parse_way(text: str, default: Way) -> Way:
+    """A way of answering from "pairs", or with settings "generation:loss=all:prompt=released", which change the default
+    where that is the way named. Another vision model has another revision and width."""
     name, *pairs = text.split(":")
     if name not in WAYS:
         raise unknown("way of answering", name, WAYS)
-    defaults = {f.name: f.default for f in dataclasses.fields(WAYS[name])}
-    return WAYS[name](**_parse_settings(name, pairs, defaults))
+    start = default if type(default) is WAYS[name] else WAYS[name]()
+    settings = _parse_settings(name, pairs, dataclasses.asdict(start))
+    if "vision" in settings:
+        settings = {"vision_revision": "", "vision_width": 0} | settings
+    return dataclasses.replace(start, **settings)
 
 
 def _parse_method(text: str) -> MethodChoice:

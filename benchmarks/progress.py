@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -45,8 +47,21 @@ class ProgressReport(TrainerCallback):
         self.phase = None
 
     def _open(self, name: str, total: int, done: int, state: TrainerState) -> None:
-        kind = _Bar if sys.stdout.isatty() else _Lines
-        self.phase = kind(name, total, done, state.is_world_process_zero)
+        self.phase = _phase(name, total, done, state.is_world_process_zero)
+
+
+@contextmanager
+def shown(name: str, total: int) -> Iterator[Callable[[], None]]:
+    """Show progress of something else than a run; gives what to call after each of ``total`` parts."""
+    phase = _phase(name, total, 0, True)
+    try:
+        yield phase.advance
+    finally:
+        phase.close()
+
+
+def _phase(name: str, total: int, done: int, shown: bool) -> _Bar | _Lines:
+    return (_Bar if sys.stdout.isatty() else _Lines)(name, total, done, shown)
 
 
 class _Bar:

@@ -8,7 +8,7 @@ from typing import Any
 from datasets import Dataset
 
 from benchmarks.choices import read_choice
-from benchmarks.suite import Task
+from benchmarks.suite import Pictures, Task
 from mtl_lora.errors import InvalidInput
 
 
@@ -16,26 +16,34 @@ def read_rows(task: Task, rows: Dataset, origin: str) -> Dataset:
     """Rows of a task: columns text, (text_pair), (picture), label, row (its place in the source's split), and query where
     rows belong to queries; for multiple choice text (the whole instruction), question, options, label, row.
 
-    A label is the place of a class or option, or a grade. origin: where the rows are from, for messages. InvalidInput names
-    it and the row where a text is missing or a label is none of the task's.
+    A label is the place of a class or option, or a grade; for written answers there is "answers", a list of texts, instead.
+    Tasks on pictures have "pictures", the keys by which ``benchmarks.pictures`` finds them. origin: where the rows are from,
+    for messages. InvalidInput names it and the row where a text is missing or a label is none of the task's.
     """
     if not len(rows):
         raise InvalidInput(f"{origin} is empty")
     names = dict(zip(task.inputs, ("text", "text_pair"), strict=False)) | {task.label_column: "label"}
     if task.picture_column:
         names[task.picture_column] = "picture"
-    missing = [column for column in [*names, task.query_column] if column and column not in rows.column_names]
+    of_pictures = task.pictures.columns if task.pictures else ()
+    missing = [c for c in [*names, task.query_column, *of_pictures] if c and c not in rows.column_names]
     if missing:
         raise InvalidInput(f"{origin} has no column {missing[0]!r}; it has {', '.join(rows.column_names)}")
     queries = rows[task.query_column][:] if task.query_column else None
+    pictures = _keys(task.pictures, rows, origin) if task.pictures else None
     rows = rows.select_columns(list(names)).rename_columns({old: new for old, new in names.items() if old != new})
     for column, name in zip(("text", "text_pair"), task.inputs, strict=False):
         for row, text in enumerate(rows[column]):
             if not isinstance(text, str):
                 raise InvalidInput(f"{origin}, row {row}: {name} is {text!r}, not text")
-    rows = _choices(task, rows, origin) if task.choice else _labelled(task, rows, origin)
+    if not task.inputs:
+        rows = rows.add_column("text", [""] * len(rows))
+    read = _choices if task.choice else _answered if task.written else _labelled
+    rows = read(task, rows, origin)
     if queries is not None:
         rows = rows.add_column("query", queries)
+    if pictures is not None:
+        rows = rows.add_column("pictures", pictures)
     return rows.add_column("row", range(len(rows)))
 
 
@@ -47,6 +55,24 @@ def _choices(task: Task, rows: Dataset, origin: str) -> Dataset:
         except ValueError as error:
             raise InvalidInput(f"{origin}, row {row}: {error}") from error
     return Dataset.from_list(found)
+
+
+def _keys(pictures: Pictures, rows: Dataset, origin: str) -> list[list[str]]:
+    """Ids of pictures that lie elsewhere; of pictures in the rows themselves where, the rows' split included."""
+    if pictures.config is None:
+        return [[f"{origin}, row {row}: {column}" for column in pictures.columns] for row in range(len(rows))]
+    return [[str(key) for key in keys] for keys in zip(*(rows[column] for column in pictures.columns), strict=True)]
+
+
+def _answered(task: Task, rows: Dataset, origin: str) -> Dataset:
+    """A text, a list of texts, or of {"answer": text}, as VQA has them, become a list of texts."""
+    answers = []
+    for row, label in enumerate(rows["label"]):
+        found = [one["answer"] if isinstance(one, dict) else one for one in (label if isinstance(label, list) else [label])]
+        if not found or not all(isinstance(answer, str) and answer.strip() for answer in found):
+            raise InvalidInput(f"{origin}, row {row}: {task.label_column} is {label!r}, not a text")
+        answers.append(found)
+    return rows.remove_columns("label").add_column("answers", answers)
 
 
 def _labelled(task: Task, rows: Dataset, origin: str) -> Dataset:

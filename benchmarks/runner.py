@@ -21,7 +21,8 @@ from transformers import PreTrainedTokenizerBase, PrinterCallback, set_seed
 
 from benchmarks import environment
 from benchmarks.answering import OUTPUTS, TaskModel, Way
-from benchmarks.data import Collator, TaskData, encode, lengths, schedule
+from benchmarks.data import Collator, TaskData, encode, features_for, lengths, schedule
+from benchmarks.features import Features
 from benchmarks.metrics import Scored, evaluate_task
 from benchmarks.model import build_model
 from benchmarks.plan import Study
@@ -37,6 +38,7 @@ from benchmarks.trainer import (
     last_checkpoint,
     training_arguments,
 )
+from benchmarks.written import evaluate_written, points
 
 POLL_SECONDS = 5
 
@@ -99,11 +101,17 @@ class _Worker:
     def __init__(self, study: Study, store: RunStore, execution: Execution) -> None:
         self.study, self.store, self.execution = study, store, execution
         self.tokenizer = study.source.tokenizer(study.backbone.id, study.backbone.revision)
-        self.encoded = cache(partial(encode, study.data, self.tokenizer))  # by way of answering and length
+        self.prepared = cache(self._prepare)  # by way of answering and length
         self.environment = environment.environment() | {
             "source": "generated" if study.suite.conflict is not None else "mirror" if study.source.mirror else "hub",
             "weights_sha256": study.source.weights_hash(study.backbone.id),
         }
+
+    def _prepare(self, way: Way, max_length: int) -> tuple[Dataset, Dataset, Features | None]:
+        """Training and test rows, and the features of their pictures."""
+        train, test = encode(self.study.data, self.tokenizer, way, max_length)
+        with PartialState().local_main_process_first():
+            return train, test, features_for(self.study.data, way, self.study.source, train, test)
 
     def run(self, run: RunConfig) -> dict[str, Any]:
         """Train, evaluate and record one run, from its last checkpoint where there is one."""
@@ -111,7 +119,9 @@ class _Worker:
         set_seed(run.seed)
         model = build_model(run, self.study.source)
         way, recipe = way_of_run(run), recipe_of(run)
-        train, test = self.encoded(way, max_length_of(run))
+        train, test, features = self.prepared(way, max_length_of(run))
+        if features is not None:
+            model.standardise(*features.statistics)
         order = schedule([len(d.train) for d in self.study.data], lengths(train), recipe, run.seed)
         arguments = training_arguments(run, recipe, self.store.checkpoints(run.id), self.execution, len(order))
         batches = -(-len(test) // (arguments.eval_batch_size * arguments.world_size))
@@ -120,7 +130,7 @@ class _Worker:
             model=model,
             args=arguments,
             train_dataset=train.select(order),
-            data_collator=Collator(way, self.tokenizer),
+            data_collator=Collator(way, self.tokenizer, features),
             callbacks=[progress, MarkComplete(), StopAtNaN(run.title)],
         )
         trainer.remove_callback(PrinterCallback)
@@ -177,7 +187,10 @@ def _predictions(
     outputs: np.ndarray | tuple[np.ndarray, ...],
     tokenizer: PreTrainedTokenizerBase,
 ) -> pd.DataFrame:
-    """One row a scored sample, by task and row of the source's split: task, row, label, prediction and what the way adds."""
+    """One row a scored sample, by task and row of the source's split: task, row, label, prediction and what the way adds.
+
+    Of written answers the prediction is what the text earns, and there is no label.
+    """
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
     by_name = dict(zip(OUTPUTS, outputs, strict=False))
     task_ids, rows = np.array(test["task_ids"][:]), np.array(test["row"][:])
@@ -185,20 +198,31 @@ def _predictions(
     for index, own in enumerate(data):
         places = np.flatnonzero(task_ids == index)
         places = places[np.argsort(rows[places])]
-        labels = pd.Series(own.test["label"][:], index=own.test["row"][:], dtype=float)
-        part = pd.DataFrame({"task": own.task.name, "row": rows[places], "label": labels[rows[places]].to_numpy()})
         answers = way.answers(own.task, {name: values[places] for name, values in by_name.items()}, tokenizer)
+        part = pd.DataFrame({"task": own.task.name, "row": rows[places]})
+        if own.task.written:
+            references = _of_rows(own.test, "answers", part["row"])
+            answers |= {"label": np.nan, "prediction": points(own.task, answers["text"], references)}
+        else:
+            answers |= {"label": np.array(_of_rows(own.test, "label", part["row"]), dtype=float)}
         parts.append(part.assign(**answers))
     columns = pd.concat(parts, ignore_index=True)
     columns["task"] = pd.Categorical(columns["task"], [d.task.name for d in data])
     return columns
 
 
+def _of_rows(rows: Dataset, column: str, numbers: pd.Series) -> list[Any]:
+    """A column of the rows of these numbers, in their order."""
+    found = dict(zip(rows["row"], rows[column], strict=True))
+    return [found[number] for number in numbers]
+
+
 def _scores(data: TaskData, predictions: pd.DataFrame) -> dict[str, Any]:
     own = predictions[predictions["task"] == data.task.name]
-    queries = None
-    if data.task.query_column:
-        queries = pd.Series(data.test["query"][:], index=data.test["row"][:])[own["row"]].to_numpy()
+    if data.task.written:
+        references = _of_rows(data.test, "answers", own["row"])
+        return evaluate_written(data.task, own["text"].tolist(), references, data.train["answers"])
+    queries = np.array(_of_rows(data.test, "query", own["row"])) if data.task.query_column else None
     scored = Scored(
         task=data.task,
         labels=own["label"].to_numpy(dtype=float),

@@ -12,12 +12,21 @@ from typing import Any
 from urllib.request import urlopen
 
 import torch
-from datasets import Dataset, get_dataset_config_names, load_dataset
+from datasets import Dataset, Image, get_dataset_config_names, load_dataset
 from datasets.config import HF_DATASETS_CACHE
 from datasets.exceptions import DatasetNotFoundError
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedTokenizerBase,
+)
 
 from benchmarks.presets import Backbone
 from benchmarks.suite import Task
@@ -25,12 +34,18 @@ from benchmarks.world.encoder import FOLDER as WORLD_ENCODER
 from benchmarks.world.forms import world_rows
 from mtl_lora.errors import InvalidInput
 
+FEATURES = Path.home() / ".cache" / "mtl-lora" / "features"
+
 
 @dataclass(frozen=True)
 class Source:
-    """Loads by hub id. With a mirror, everything comes from it: ``mirror/datasets/<id>`` and ``mirror/models/<id>``."""
+    """Loads by hub id. With a mirror, everything comes from it: ``mirror/datasets/<id>`` and ``mirror/models/<id>``.
+
+    features: folder in which what a vision model makes of pictures is kept.
+    """
 
     mirror: Path | None = None
+    features: Path = FEATURES
 
     def __post_init__(self) -> None:
         if self.mirror is not None and not self.mirror.is_dir():
@@ -42,22 +57,41 @@ class Source:
             return world_rows(task.config, split, task.conflict)
         if task.files is not None:
             return self._json_rows(task, split)
-        if self.mirror is None and "/" not in task.dataset:  # a hub id has an owner
+        if self.mirror is None and not task.revision:
             raise InvalidInput(
                 f"data set {task.dataset} is on no hub: give --mirror DIR with datasets/{task.dataset}, laid out as its "
                 "suite in benchmarks/suites says"
             )
-        where, revision = self._locate("datasets", task.dataset, task.revision)
+        return self._configuration(task, task.config, split, split)
+
+    def picture_rows(self, task: Task, split: str) -> Dataset:
+        """The rows that hold the pictures of a split, which may be the task's own; pictures as {"bytes", "path"}."""
+        where = task.pictures
+        if where.config is None:
+            rows, columns = self.rows(task, split), where.columns
+        else:
+            rows, columns = self._configuration(task, where.config, split, where.split.format(split=split)), (where.image,)
+            lacking = [name for name in (where.key, where.image) if name not in rows.column_names]
+            if lacking:
+                raise InvalidInput(f"{self.origin(task, split)}: its pictures have no column {lacking[0]!r}")
+        for column in columns:
+            rows = rows.cast_column(column, Image(decode=False))
+        return rows
+
+    def _configuration(self, task: Task, config: str, split: str, part: str) -> Dataset:
+        """Rows ``part`` of a configuration; ``split`` is what {split} stands for in the names."""
+        config = config.format(split=split)
+        where, revision = self._locate("datasets", task.dataset.format(split=split), task.revision)
         try:
-            if self.mirror is not None and task.config not in get_dataset_config_names(where):
-                raise InvalidInput(f"{where} has no configuration {task.config!r}, which task {task.name} needs")
-            return load_dataset(where, task.config, split=split, revision=revision, cache_dir=_cache(Path(where)))
+            if self.mirror is not None and config not in get_dataset_config_names(where):
+                raise InvalidInput(f"{where} has no configuration {config!r}, which task {task.name} needs")
+            return load_dataset(where, config, split=part, revision=revision, cache_dir=_cache(Path(where)))
         except (OSError, DatasetNotFoundError) as error:
-            raise _unreachable("data set", task.dataset, error) from error
+            raise _unreachable("data set", where, error) from error
         except ValueError as error:
             if isinstance(error, InvalidInput):
                 raise
-            raise InvalidInput(f"data set {task.dataset}, {task.config}, split {split}: {_first_line(error)}") from error
+            raise InvalidInput(f"data set {where}, {config}, split {part}: {_first_line(error)}") from error
 
     def _json_rows(self, task: Task, split: str) -> Dataset:
         where = self.origin(task, split)
@@ -78,9 +112,9 @@ class Source:
         """Where the rows of a split come from, for messages."""
         if task.conflict is not None:
             return f"{task.dataset}, {task.config}, {split}"
-        where, revision = self._locate("datasets", task.dataset, task.revision)
+        where, revision = self._locate("datasets", task.dataset.format(split=split), task.revision)
         if task.files is None:
-            return f"{where}, {task.config}, {split}"
+            return f"{where}, {task.config.format(split=split)}, {split}"
         file = task.files.format(config=task.config, split=split)
         return f"{where}/{file}" if self.mirror else f"https://raw.githubusercontent.com/{where}/{revision}/{file}"
 
@@ -92,29 +126,39 @@ class Source:
             tokenizer.pad_token = tokenizer.eos_token  # padding is masked, so which token it is does not matter
         return tokenizer
 
-    def skeleton(self, backbone: str, revision: str | None, causal: bool = False) -> nn.Module:
-        """The backbone's modules without weights (meta device), for counting. causal: with its language model's output."""
-        config = self._pretrained(AutoConfig, backbone, revision)
+    def skeleton(self, backbone: str, revision: str | None, language: bool = False) -> nn.Module:
+        """The backbone's modules without weights (meta device), for counting. language: with the output of a language
+        model."""
+        config = self.config(backbone, revision)
         with torch.device("meta"), _readable(backbone):
-            return _without_unused((AutoModelForCausalLM if causal else AutoModel).from_config(config))
+            return _without_unused(_loader(config, language).from_config(config))
 
-    def model(self, backbone: str, revision: str | None, dtype: torch.dtype, causal: bool = False) -> nn.Module:
-        """The pretrained backbone, without a head or, if causal, with its language model's output.
+    def model(self, backbone: str, revision: str | None, dtype: torch.dtype, language: bool = False) -> nn.Module:
+        """The pretrained backbone, without a head or, if asked for, with the output of a language model.
 
         A revision that is a hash must be that of the weights.
         """
         if revision is not None and revision.startswith("sha256:") and revision != f"sha256:{self.weights_hash(backbone)}":
             raise InvalidInput(f"the weights of {backbone} are not those of {revision}")
-        loader = AutoModelForCausalLM if causal else AutoModel
+        loader = _loader(self.config(backbone, revision), language)
         return _without_unused(self._pretrained(loader, backbone, revision, dtype=dtype))
+
+    def config(self, model: str, revision: str | None) -> PretrainedConfig:
+        """A model's configuration."""
+        return self._pretrained(AutoConfig, model, revision)
+
+    def image_processor(self, model: str, revision: str | None) -> Any:
+        """What makes the pixels of pictures that a vision model reads."""
+        return self._pretrained(AutoImageProcessor, model, revision, backend="pil")
 
     def pin(self, backbone: Backbone) -> Backbone:
         """The backbone with a revision: where none is given, the hub's commit of now, or the hash of a folder's weights."""
-        if backbone.revision is not None:
-            return backbone
-        local = self.weights_hash(backbone.id)
-        commit = None if local else self._pretrained(AutoConfig, backbone.id, None)._commit_hash
-        return replace(backbone, revision=f"sha256:{local}" if local else commit)
+        return backbone if backbone.revision else replace(backbone, revision=self.revision(backbone.id))
+
+    def revision(self, model: str) -> str | None:
+        """The hub's commit of now, or the hash of a folder's weights."""
+        local = self.weights_hash(model)
+        return f"sha256:{local}" if local else self.config(model, None)._commit_hash
 
     def weights_hash(self, backbone: str) -> str | None:
         """sha256 of the weights of a mirrored or local backbone; None on the hub, where the revision says it."""
@@ -175,6 +219,12 @@ def _readable(backbone: str) -> Iterator[None]:
         yield
     except ValueError as error:
         raise InvalidInput(f"model {backbone}: {_first_line(error)}") from error
+
+
+def _loader(config: PretrainedConfig, language: bool) -> Any:
+    if not language:
+        return AutoModel
+    return AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
 
 
 def _without_unused(model: nn.Module) -> nn.Module:

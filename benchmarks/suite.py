@@ -10,18 +10,38 @@ from mtl_lora.errors import InvalidInput, unknown
 
 
 @dataclass(frozen=True)
+class Pictures:
+    """Where a task's pictures are, read through the features of a vision model.
+
+    columns: of the task's rows; each holds a picture, or its id where ``config`` names the configuration of the data set
+    (with {split} for the rows' split) whose rows in ``split`` are the pictures, their ids in column ``key``.
+    """
+
+    columns: tuple[str, ...]
+    config: str | None = None
+    split: str = "{split}"
+    key: str = "image_id"
+    image: str = "image"
+
+
+@dataclass(frozen=True)
 class Task:
     """One task: where its rows are, what is read, what is predicted, how it is scored.
 
-    dataset, config, revision: of the hub, the revision pinned; or the generated "world" and what it calls the task.
+    dataset, config, revision: of the hub, the revision pinned, "" for a folder that only a mirror can hold; or the generated
+    "world" and what it calls the task. The first two may say {split}.
     files: where the data are JSON files of the GitHub repository ``dataset``: their path, with {config} and {split}.
-    inputs: one text column or two. picture_column: a picture that is read in front of them, None for text alone.
+    inputs: up to two text columns. prompt: what a model that writes its answer reads, {text} for the first.
+    pictures: read in front of the text. picture_column: of a picture that the backbone itself reads.
     labels: names of the classes 0, 1, ..; empty for a graded task, whose label is a number within ``scale``.
+    written: the label column holds answers in words, a text or several, with which what a model writes is compared.
+    captions: of the answers to the same pictures each is a training row, and all of them together a scored row.
     choice: the labels name options that each row lists itself, as ``benchmarks.choices`` reads them.
     query_column: rows of a query are ranked among themselves, and no query that is scored occurs in training.
     split_by_query: the published splits share queries: only a fifth of them, chosen by hash, is scored.
     balanced: in training, rows are weighted so that every class counts alike, for all methods.
-    metrics: names in ``benchmarks.metrics``; the task's score is their mean, as GLUE averages them.
+    metrics: names in ``benchmarks.metrics``, of written answers in ``benchmarks.written``; the task's score is their mean,
+    as GLUE averages them. more_metrics: told beside the score.
     head: tasks that name the same head share it; None for a head of its own. group: under which tables sum tasks up.
     conflict: between the tasks, for generated data alone.
     """
@@ -43,15 +63,20 @@ class Task:
     balanced: bool = False
     train_split: str = "train"
     test_split: str = "validation"
+    prompt: str = "{text}"
+    pictures: Pictures | None = None
     picture_column: str | None = None
+    written: bool = False
+    captions: bool = False
+    more_metrics: tuple[str, ...] = ()
     head: str | None = None
     group: str | None = None
     conflict: float | None = None
 
     @property
     def graded(self) -> bool:
-        """Whether the label is a number rather than a class."""
-        return not self.labels
+        """Whether the label is a number rather than a class or a text."""
+        return not self.labels and not self.written
 
     @property
     def outputs(self) -> int:
@@ -87,6 +112,11 @@ class Suite:
     def choice(self) -> bool:
         """Whether its tasks are multiple choice; all of them or none are."""
         return self.tasks[0].choice
+
+    @property
+    def pictures(self) -> bool:
+        """Whether its tasks are asked of pictures, in words; all of them or none are."""
+        return self.tasks[0].pictures is not None
 
     def select(self, names: list[str]) -> tuple[Task, ...]:
         """The tasks of these names in the suite's order; all of them where no name is given."""

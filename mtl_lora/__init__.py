@@ -2,7 +2,7 @@
 
 from mtl_lora.budget import Fit, fit_rank, parse_budget
 from mtl_lora.errors import InvalidInput
-from mtl_lora.files import load_trained, save_trained
+from mtl_lora.files import load_trained, save_trained, trained_tensors
 from mtl_lora.layer import AdaptedLinear
 from mtl_lora.method import METHODS, Factors, Method, find_method, register
 from mtl_lora.model import AdaptedModel, target_dims, target_layers
@@ -25,4 +25,5 @@ __all__ = [
     "save_trained",
     "target_dims",
     "target_layers",
+    "trained_tensors",
 ]

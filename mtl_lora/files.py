@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from mtl_lora.errors import InvalidInput
 from mtl_lora.model import AdaptedModel
@@ -20,12 +20,12 @@ FORMAT = "mtl-lora trained tensors 1"
 
 
 def save_trained(model: nn.Module, path: Path | str) -> None:
-    """Write every trained tensor of ``model`` (an AdaptedModel, or a module that holds one beside its heads) to ``path``.
+    """Write the :func:`trained_tensors` of ``model`` (an AdaptedModel, or a module that holds one beside its heads).
 
     The file's metadata names the method with its settings, the tasks, and a fingerprint of the base weights.
     """
     metadata = {"format": FORMAT, "description": json.dumps(describe(model))}
-    save_file({name: p.detach().contiguous() for name, p in _trained(model).items()}, path, metadata)
+    save_file({name: p.detach().contiguous() for name, p in trained_tensors(model).items()}, path, metadata)
 
 
 def load_trained(model: nn.Module, path: Path | str) -> None:
@@ -39,7 +39,7 @@ def load_trained(model: nn.Module, path: Path | str) -> None:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (OSError, SafetensorError) as error:
         raise InvalidInput(f"{path} cannot be read as a safetensors file: {error}") from error
-    trained = _trained(model)
+    trained = trained_tensors(model)
     differing = trained.keys() ^ tensors.keys() | {
         n for n in trained.keys() & tensors.keys() if trained[n].shape != tensors[n].shape
     }
@@ -62,8 +62,12 @@ def describe(model: nn.Module) -> dict[str, Any]:
     }
 
 
-def _trained(model: nn.Module) -> dict[str, nn.Parameter]:
-    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """The trained parameters by name, and what heads keep beside them: persistent buffers outside the adapted model."""
+    inside = {id(b) for module in model.modules() if isinstance(module, AdaptedModel) for b in module.buffers()}
+    kept = model.state_dict(keep_vars=True)
+    buffers = {name: b for name, b in model.named_buffers() if name in kept and id(b) not in inside}
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad} | buffers
 
 
 def _refuse_other(path: Path | str, held: dict[str, Any], wanted: dict[str, Any]) -> None:

@@ -189,4 +189,4 @@ def test_texts_read_apart_equal_a_loop_and_weights_weigh_the_loss(tmp_path: Path
             losses.append(F.binary_cross_entropy_with_logits(logit, torch.tensor(row["labels"])))
             torch.testing.assert_close(prediction, logit.sigmoid())
     torch.testing.assert_close(result["loss"], torch.stack(losses).mean())
-    assert way.head_parameters([d.task for d in data], 32) == sum(p.numel() for p in model.heads.parameters())
+    assert way.head_parameters([d.task for d in data], backbone) == sum(p.numel() for p in model.heads.parameters())

@@ -43,7 +43,7 @@ def make_mirror(folder: Path) -> Path:
     }
     for name, model in backbones.items():
         model.save_pretrained(folder / "models" / name)
-        _tokenizer(encoder=name != CAUSAL).save_pretrained(folder / "models" / name)
+        make_tokenizer(encoder=name != CAUSAL).save_pretrained(folder / "models" / name)
     return folder
 
 
@@ -88,7 +88,7 @@ def _write_card(folder: Path) -> None:
     (folder / "README.md").write_text("\n".join([*lines, "---", ""]))
 
 
-def _tokenizer(encoder: bool) -> PreTrainedTokenizerFast:
+def make_tokenizer(encoder: bool) -> PreTrainedTokenizerFast:
     vocabulary = {word: i for i, word in enumerate(SPECIAL + WORDS)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()

@@ -208,8 +208,8 @@ class Heads(Way):
     def model(self, backbone: AdaptedModel, tasks: Sequence[Task], pooling: str, seed: int) -> HeadModel:
         return HeadModel(backbone, tasks, pooling, seed, self.apart)
 
-    def head_parameters(self, tasks: Sequence[Task], width: int) -> int:
-        return sum(_sizes(tasks).values()) * ((1 + self.apart) * width + 1)
+    def head_parameters(self, tasks: Sequence[Task], model: nn.Module) -> int:
+        return sum(_sizes(tasks).values()) * ((1 + self.apart) * model.config.hidden_size + 1)
 
     def answers(
         self, task: Task, outputs: dict[str, np.ndarray], tokenizer: PreTrainedTokenizerBase

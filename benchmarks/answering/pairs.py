@@ -82,5 +82,5 @@ class Pairs(Way):
     def model(self, backbone: AdaptedModel, tasks: Sequence[Task], pooling: str, seed: int) -> PairModel:
         return PairModel(backbone, tasks, pooling)
 
-    def head_parameters(self, tasks: Sequence[Task], width: int) -> int:
-        return len(tasks) * width
+    def head_parameters(self, tasks: Sequence[Task], model: nn.Module) -> int:
+        return len(tasks) * model.config.hidden_size

@@ -53,7 +53,7 @@ class TaskModel(nn.Module):
 
 @dataclass(frozen=True)
 class Way(ABC):
-    """A way of answering; its fields are settings, which a record names. ``causal``: it needs a causal language model."""
+    """A way of answering; its fields are settings, which a record names. ``causal``: it needs a language model."""
 
     name: ClassVar[str]
     summary: ClassVar[str]
@@ -73,8 +73,8 @@ class Way(ABC):
     def model(self, backbone: AdaptedModel, tasks: Sequence[Task], pooling: str, seed: int) -> TaskModel:
         """The model at its start."""
 
-    def head_parameters(self, tasks: Sequence[Task], width: int) -> int:
-        """Parameters that the model trains besides its adapters. width: of the backbone's hidden states."""
+    def head_parameters(self, tasks: Sequence[Task], model: nn.Module) -> int:
+        """Parameters trained besides the adapters. model: the backbone, of which there may be the shapes alone."""
         return 0
 
     def answers(

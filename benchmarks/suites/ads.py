@@ -17,7 +17,7 @@ from functools import partial
 
 from benchmarks.suite import Suite, Task
 
-GATHERED = partial(Task, dataset="ads-relevance", revision="1", test_split="test")
+GATHERED = partial(Task, dataset="ads-relevance", revision="", test_split="test")
 QUERY = partial(GATHERED, inputs=("query", "title"), label_column="relevance", query_column="query")
 OFFERS = partial(
     GATHERED,

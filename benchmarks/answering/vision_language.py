@@ -1,0 +1,216 @@
+"""Answers in words to questions on pictures: features of a frozen vision model in front of the text of a language model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from datasets import Dataset
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from benchmarks.answering.language import IGNORED
+from benchmarks.answering.pictures import PictureEmbedding
+from benchmarks.answering.way import Batch, TaskModel, Way, pad
+from benchmarks.suite import Task
+from benchmarks.written import normal
+from mtl_lora import AdaptedModel, InvalidInput, trained_tensors
+from mtl_lora.errors import unknown
+
+PICTURES = ("own", "shuffled", "shuffled-when-scored")
+TRAINED = ("projection", "projection-biases-norms")
+
+
+class VisionLanguageModel(TaskModel):
+    """Pictures, projected, and the prompt -> adapted language model, causal or encoder-decoder -> the words of the answer.
+
+    The projection is trained, and the language model's biases and norms where the way says so.
+    """
+
+    def __init__(self, backbone: AdaptedModel, tasks: Sequence[Task], way: VisionLanguage, seed: int) -> None:
+        super().__init__(backbone, tasks)
+        self.new_tokens = way.new_tokens
+        self.end = way.end if way.end >= 0 else backbone.config.eos_token_id
+        self.pictures = PictureEmbedding(way.vision_width, way.grid, backbone.config.hidden_size, seed)
+        if way.trained == "projection-biases-norms":
+            for parameter in biases_and_norms(backbone.base):
+                parameter.requires_grad_(True)
+
+    def standardise(self, mean: Tensor, deviation: Tensor) -> None:
+        """Have features read by their mean and standard deviation (width,) in training."""
+        self.pictures.mean.copy_(mean)
+        self.pictures.deviation.copy_(deviation)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        task_ids: Tensor,
+        features: Tensor,
+        shown: Tensor,
+        labels: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """input_ids, attention_mask (b, s): prompts, padded on the right; task_ids (b,). features (b, pictures, parts,
+        width), and shown (b, pictures), which of the pictures there are.
+
+        With labels (b, a), the tokens of the answers, IGNORED where there is none: "loss", the mean over samples of each
+        one's mean over tokens. Without: "predictions" (b, new tokens), generated greedily.
+        """
+        causal = not self.backbone.config.is_encoder_decoder
+        words = self.backbone.base.get_input_embeddings()
+        embeds = torch.cat([self.pictures(features).to(words.weight.dtype), words(input_ids)], dim=1)
+        mask = torch.cat([shown.repeat_interleave(features.shape[2], dim=1), attention_mask], dim=1)
+        # No gap where a picture is absent, and the words of a causal model follow the prompt at once.
+        embeds, mask = _packed(embeds, mask, last=causal)
+        inputs = {"inputs_embeds": embeds, "attention_mask": mask, "task_ids": task_ids}
+        if labels is None:
+            return {"predictions": self._generate(inputs, 0 if causal else 1)}
+        wanted, targets = labels != IGNORED, labels.clamp(min=0)
+        if causal:
+            inputs["inputs_embeds"] = torch.cat([embeds, words(targets)], dim=1)
+            inputs["attention_mask"] = torch.cat([mask, wanted.long()], dim=1)
+            inputs["position_ids"] = (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)
+            logits = self.backbone(**inputs, logits_to_keep=labels.shape[1] + 1).logits[:, :-1]
+        else:
+            logits = self.backbone(**inputs, labels=labels).logits
+        losses = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none").view(labels.shape)
+        return {"loss": ((losses * wanted).sum(1) / wanted.sum(1)).mean()}
+
+    def _generate(self, inputs: dict[str, Tensor], prefix: int) -> Tensor:
+        """Tokens after the ``prefix`` that ``generate`` gives back, padded to one length with the end."""
+        made = self.backbone.generate(
+            **inputs,
+            max_new_tokens=self.new_tokens,
+            do_sample=False,
+            num_beams=1,
+            use_cache=True,
+            eos_token_id=self.end,
+            pad_token_id=self.end,
+        )[:, prefix:]
+        return F.pad(made, (0, self.new_tokens - made.shape[1]), value=self.end)
+
+    def head(self, task: Task) -> dict[str, Tensor]:
+        """What all tasks have in common besides their adapters: the projection, and biases and norms that are trained."""
+        adapters = {id(parameter) for parameter in self.backbone.adapter_parameters().values()}
+        return {name: tensor for name, tensor in trained_tensors(self).items() if id(tensor) not in adapters}
+
+    def parameters_by_part(self) -> dict[str, int]:
+        """Trained biases and norms count with the heads, not with the base."""
+        parts = super().parameters_by_part()
+        if self.backbone.method.trains_base:
+            return parts
+        inside = parts["trained"] - parts["adapter"] - parts["heads"]
+        return parts | {"heads": parts["heads"] + inside, "base": parts["base"] - inside}
+
+
+@dataclass(frozen=True)
+class VisionLanguage(Way):
+    """Words that a language model generates after pictures and a question.
+
+    vision, vision_revision, vision_width: hub id of the vision model, its pinned revision, the width of its features, of
+    which grid x grid are read a picture. trained: the projection alone, or the language model's biases and norms too.
+    pictures: a sample's own, or, as a control, those of other samples of its task, in training too or when scored alone.
+    end: id of the token that ends an answer, -1 for what the model's configuration says. new_tokens: at most so many.
+    """
+
+    vision: str = "WinKawaks/vit-tiny-patch16-224"
+    vision_revision: str = ""
+    vision_width: int = 0
+    grid: int = 6
+    trained: str = "projection"
+    pictures: str = "own"
+    end: int = -1
+    new_tokens: int = 20
+
+    name: ClassVar[str] = "vision-language"
+    summary: ClassVar[str] = "words that a language model generates after projected pictures and a question"
+    causal: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.trained not in TRAINED:
+            raise unknown("trained part", self.trained, TRAINED)
+        if self.pictures not in PICTURES:
+            raise unknown("kind of pictures", self.pictures, PICTURES)
+        for name in ("grid", "new_tokens"):
+            if getattr(self, name) < 1:
+                raise InvalidInput(f"{name.replace('_', ' ')} must be at least 1, not {getattr(self, name)}")
+
+    def tokens(
+        self, rows: Dataset, task: Task, tokenizer: PreTrainedTokenizerBase, max_length: int, training: bool
+    ) -> Dataset:
+        """input_ids of the prompt, pictures by content, and in training labels: the commonest answer and the end."""
+
+        def tokens(row: dict) -> dict:
+            prompt = task.prompt.format(text=row["text"])
+            ids = tokenizer(prompt, truncation=True, max_length=max_length)["input_ids"]
+            encoded = {"input_ids": ids, "length": len(ids)}
+            if training:
+                answer = tokenizer(_answer(row, task), add_special_tokens=False)["input_ids"][: self.new_tokens - 1]
+                encoded["labels"] = [*answer, tokenizer.eos_token_id if self.end < 0 else self.end]
+            return encoded
+
+        if self.pictures == "shuffled" or (self.pictures == "shuffled-when-scored" and not training):
+            order = np.random.default_rng(0).permutation(len(rows))
+            others = [rows[int(place)]["pictures"] for place in order]
+            rows = rows.remove_columns("pictures").add_column("pictures", others)
+        text = [name for name in rows.column_names if name not in ("row", "pictures")]
+        return rows.map(tokens, remove_columns=text, load_from_cache_file=False, keep_in_memory=True)
+
+    def collate(self, rows: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase) -> Batch:
+        """What :meth:`VisionLanguageModel.forward` reads; rows have "features", a list of arrays (parts, width)."""
+        ids, mask = pad([row["input_ids"] for row in rows], tokenizer.pad_token_id)
+        most = max(len(row["features"]) for row in rows)
+        features = torch.zeros(len(rows), most, *rows[0]["features"][0].shape)
+        shown = torch.zeros(len(rows), most, dtype=torch.long)
+        for i, row in enumerate(rows):
+            features[i, : len(row["features"])] = torch.from_numpy(np.stack(row["features"]))
+            shown[i, : len(row["features"])] = 1
+        batch = {"input_ids": ids, "attention_mask": mask, "features": features, "shown": shown}
+        if rows[0].get("labels") is not None:
+            batch["labels"], _ = pad([row["labels"] for row in rows], IGNORED)
+        return batch
+
+    def model(self, backbone: AdaptedModel, tasks: Sequence[Task], pooling: str, seed: int) -> VisionLanguageModel:
+        return VisionLanguageModel(backbone, tasks, self, seed)
+
+    def head_parameters(self, tasks: Sequence[Task], model: nn.Module) -> int:
+        projection = PictureEmbedding.count(self.vision_width, model.config.hidden_size)
+        own = biases_and_norms(model) if self.trained == "projection-biases-norms" else ()
+        return projection + sum(parameter.numel() for parameter in own)
+
+    def answers(
+        self, task: Task, outputs: dict[str, np.ndarray], tokenizer: PreTrainedTokenizerBase
+    ) -> dict[str, np.ndarray | list[str]]:
+        """ "text", what was generated, and for classes "prediction": the class of that name, NaN where there is none."""
+        texts = tokenizer.batch_decode(outputs["predictions"].astype(int), skip_special_tokens=True)
+        texts = [text.strip() for text in texts]
+        if task.written:
+            return {"text": texts}
+        place = {normal(label): float(i) for i, label in enumerate(task.labels)}
+        found = [place.get(normal(text), np.nan) for text in texts]
+        return {"prediction": np.array(found, dtype=np.float32), "text": texts}
+
+
+def biases_and_norms(model: nn.Module) -> Iterator[nn.Parameter]:
+    """The biases and the parameters of all norms of a model, adapted or not."""
+    for module in model.modules():
+        norm = "Norm" in type(module).__name__
+        yield from (p for name, p in module.named_parameters(recurse=False) if norm or name == "bias")
+
+
+def _answer(row: dict[str, Any], task: Task) -> str:
+    """What is learnt: of several answers the commonest, the first of equals; DAQUAR writes blanks as underscores."""
+    if not task.written:
+        return task.labels[row["label"]]
+    return Counter(row["answers"]).most_common(1)[0][0].replace("_", " ")
+
+
+def _packed(embeds: Tensor, mask: Tensor, last: bool) -> tuple[Tensor, Tensor]:
+    """Embeddings (b, s, width) and their mask (b, s) with all padding at the end, or in front of what is read ``last``."""
+    order = mask.argsort(dim=1, descending=not last, stable=True)
+    return embeds.gather(1, order[:, :, None].expand_as(embeds)), mask.gather(1, order)

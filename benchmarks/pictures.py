@@ -1,0 +1,61 @@
+"""Pictures of tasks: found by key, known by content."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from datasets import Dataset
+
+from benchmarks.sources import Source
+from benchmarks.suite import Task
+from mtl_lora.errors import InvalidInput
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that is read when it is needed. name: for messages."""
+
+    rows: Dataset
+    row: int
+    column: str
+    name: str
+
+    def content(self) -> bytes:
+        """The encoded file."""
+        return self.rows[self.row][self.column]["bytes"]
+
+
+@dataclass(frozen=True)
+class PictureBook:
+    """The pictures of a split of a task, by the keys that ``benchmarks.rows`` gives them."""
+
+    pictures: dict[str, Picture]
+    origin: str
+
+    @classmethod
+    def open(cls, task: Task, source: Source, split: str) -> PictureBook:
+        """All pictures of the split, none of them read yet."""
+        where, origin = task.pictures, source.origin(task, split)
+        rows = source.picture_rows(task, split)
+        if where.config is None:
+            keys = {f"{origin}, row {row}: {column}": (row, column) for row in range(len(rows)) for column in where.columns}
+        else:
+            keys = {str(key): (row, where.image) for row, key in enumerate(rows[where.key])}
+        return cls({key: Picture(rows, *place, key) for key, place in keys.items()}, origin)
+
+    def by_content(self, rows: Dataset) -> tuple[Dataset, dict[str, Picture]]:
+        """The rows with the sha256 of each picture in place of its key, and the pictures by it.
+
+        InvalidInput where a row names a picture that there is none of.
+        """
+        hashes: dict[str, str] = {}
+        for number, keys in zip(rows["row"], rows["pictures"], strict=True):
+            for key in keys:
+                if key not in self.pictures:
+                    raise InvalidInput(f"{self.origin}, row {number}: no picture {key!r} is among the {len(self.pictures)}")
+                if key not in hashes:
+                    hashes[key] = hashlib.sha256(self.pictures[key].content()).hexdigest()
+        found = [[hashes[key] for key in keys] for keys in rows["pictures"]]
+        replaced = rows.remove_columns("pictures").add_column("pictures", found)
+        return replaced, {content: self.pictures[key] for key, content in hashes.items()}
