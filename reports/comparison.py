@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +53,7 @@ class Entry:
     base: int
     by_seed: dict[int, float]  # seed -> score of the suite in percent
     tasks: dict[str, Cell]
+    tasks_by_seed: dict[str, dict[int, float]]  # task -> seed -> percent
     groups: dict[str, Cell]  # means over the tasks of a group, where the suite has groups
     metrics: dict[str, dict[str, float]]  # task -> metric -> percent, mean over seeds
     score: Cell
@@ -78,6 +80,7 @@ class Comparison:
     """Entries that were trained and scored alike. ``config`` is what they have in common."""
 
     config: dict[str, Any]
+    records: tuple[Record, ...]
     entries: tuple[Entry, ...]
     rows: dict[str, tuple[int, int]]  # task -> training rows, scored rows
     majority: dict[str, float]
@@ -88,6 +91,11 @@ class Comparison:
     def conflict(self) -> float | None:
         """The conflict between the tasks, where it can be set."""
         return self.config.get("conflict")
+
+    @property
+    def pictures(self) -> str | None:
+        """Which pictures the models saw, where tasks have any: their own or, as a control, those of other samples."""
+        return self.config.get("answering", {}).get("pictures")
 
     @property
     def budgets(self) -> list[int]:
@@ -110,18 +118,33 @@ def compare(records: list[Record]) -> list[Comparison]:
 
 def by_conflict(comparisons: list[Comparison]) -> list[list[Comparison]]:
     """Those that differ in nothing but the conflict of their data, several at least, in its order."""
+    families = _families(comparisons, lambda config: {k: v for k, v in config.items() if k not in ("conflict", "data")})
+    return [sorted(family, key=lambda c: c.conflict) for family in families]
+
+
+def by_pictures(comparisons: list[Comparison]) -> list[list[Comparison]]:
+    """Those that differ in nothing but the pictures that the models saw, several at least, their own ones first."""
+
+    def common(config: dict[str, Any]) -> dict[str, Any]:
+        return config | {"answering": {k: v for k, v in config.get("answering", {}).items() if k != "pictures"}}
+
+    return [sorted(family, key=lambda c: c.pictures) for family in _families(comparisons, common)]
+
+
+def _families(comparisons: list[Comparison], common: Callable[[dict[str, Any]], dict[str, Any]]) -> list[list[Comparison]]:
     families: dict[str, list[Comparison]] = {}
     for comparison in comparisons:
-        common = {k: v for k, v in comparison.config.items() if k not in ("conflict", "data")}
-        families.setdefault(json.dumps(common, sort_keys=True), []).append(comparison)
-    return [sorted(family, key=lambda c: c.conflict) for family in families.values() if len(family) > 1]
+        families.setdefault(json.dumps(common(comparison.config), sort_keys=True), []).append(comparison)
+    return [family for family in families.values() if len(family) > 1]
 
 
-def advantage(entry: Entry, over: Entry) -> Cell:
-    """The difference of two entries' scores, seed by seed: the runs of a seed saw the same rows in the same order."""
-    both = [seed for seed in entry.by_seed if seed in over.by_seed]
-    error = float(np.hypot(entry.score.error, over.score.error)) / 100
-    return _cell([(entry.by_seed[seed] - over.by_seed[seed]) / 100 for seed in both], [error] * len(both))
+def advantage(entry: Entry, over: Entry, task: str | None = None) -> Cell:
+    """The difference of two entries' scores, of the suite or of a task, seed by seed: the runs of a seed saw the same rows
+    in the same order."""
+    own, other = ((e.tasks_by_seed[task] if task else e.by_seed) for e in (entry, over))
+    errors = [(e.tasks[task] if task else e.score).error / 100 for e in (entry, over)]
+    both = [seed for seed in own if seed in other]
+    return _cell([(own[seed] - other[seed]) / 100 for seed in both], [float(np.hypot(*errors))] * len(both))
 
 
 def t_interval(spread: float, count: int) -> float:
@@ -145,6 +168,7 @@ def _comparison(config: dict[str, Any], records: list[Record]) -> Comparison:
     scores = records[0]["scores"]
     return Comparison(
         config=config,
+        records=tuple(records),
         entries=tuple(entries),
         rows={task: (scores[task]["train_rows"], scores[task]["rows"]) for task in config["tasks"]},
         majority={task: 100 * scores[task]["majority"] for task in config["tasks"]},
@@ -166,6 +190,7 @@ def _entry(label: str, budget: int, tasks: list[str], groups: dict[str, list[str
         base=parameters["base"],
         by_seed={r["config"]["seed"]: 100 * r["score"] for r in records},
         tasks={task: _mean_of([task], records) for task in tasks},
+        tasks_by_seed={task: {r["config"]["seed"]: 100 * r["scores"][task]["score"] for r in records} for task in tasks},
         groups={group: _mean_of(members, records) for group, members in groups.items()},
         metrics={
             task: {

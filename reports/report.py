@@ -6,15 +6,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.records import RunStore
+from benchmarks.sources import Source
+from benchmarks.suite import find_suite
 from mtl_lora.errors import InvalidInput
-from reports.comparison import Comparison, by_conflict, compare
+from reports.comparison import Comparison, by_conflict, by_pictures, compare
 from reports.plots import conflict_against_score, parameters_against_score
-from reports.tables import notes, render, render_conflict, title, write_csv
+from reports.samples import draw_samples
+from reports.tables import CONTROL, controlled, notes, render, render_conflict, render_control, title, write_csv
+
+SAMPLES = "samples"  # folder of pictures that belong to data sets; those of generated data lie beside the report
 
 
-def write_report(results: Path, out: Path) -> None:
-    """Print every comparison and write comparison.{md,csv,tex} and the plots into ``out``."""
-    records = RunStore(results).all()
+def write_report(results: Path, out: Path, source: Source | None = None) -> None:
+    """Print every comparison and write comparison.{md,csv,tex} and the plots into ``out``.
+
+    source: where the data of the runs are, for pictures with the methods' answers; generated ones are always drawn.
+    """
+    store = RunStore(results)
+    records = store.all()
     if not records:
         raise InvalidInput(f"no run records in {results / 'runs'}: `mtl-lora run` makes them")
     out.mkdir(parents=True, exist_ok=True)
@@ -22,16 +31,47 @@ def write_report(results: Path, out: Path) -> None:
     page = _Page()
     for number, family in enumerate(by_conflict(comparisons), 1):
         _conflicts(page, family, out / f"conflict-{family[0].config['suite']}-{number}.png")
+    controls: list[Comparison] = []
+    for family in by_pictures(comparisons):
+        _control(page, family)
+        controls += family[1:]
+    drawn: set[str] = set()
     for number, comparison in enumerate(comparisons, 1):
+        if any(comparison is control for control in controls):
+            continue
         for budget in comparison.budgets:
             remarks = notes(comparison, comparison.at(budget))
             page.table(title(comparison, budget), lambda style, c=comparison, b=budget: render(c, b, style), remarks)
         plot = out / f"parameters-{comparison.config['suite']}-{number}.png"
         parameters_against_score(comparison, plot)
         page.plot("parameters against score", plot)
+        if comparison.config["suite"] not in drawn:
+            _samples(page, comparison, store, source, out)
+        drawn.add(comparison.config["suite"])
     page.write(out)
     write_csv(comparisons, out / "comparison.csv")
     print(f"written: {out}/comparison.md, .csv, .tex and {page.plots} plot(s)")
+
+
+def _samples(page: _Page, comparison: Comparison, store: RunStore, source: Source | None, out: Path) -> None:
+    """Pictures with every answer: of generated data in the page, of data sets in a folder that is not for publishing."""
+    if comparison.conflict is not None:
+        for path in draw_samples(comparison, store, Source(), out):
+            page.plot("pictures and answers", path)
+    elif find_suite(comparison.config["suite"]).pictures and source is not None:
+        (out / SAMPLES).mkdir(exist_ok=True)
+        for path in draw_samples(comparison, store, source, out / SAMPLES):
+            print(f"pictures and answers: {path}")
+
+
+def _control(page: _Page, family: list[Comparison]) -> None:
+    for budget in family[0].budgets:
+        for label in controlled(family, budget):
+            page.table(
+                f"Own pictures against others, {label}: {title(family[0], budget)}",
+                lambda style, b=budget, own=label: render_control(family, own, b, style),
+                [CONTROL],
+            )
 
 
 def _conflicts(page: _Page, family: list[Comparison], plot: Path) -> None:

@@ -24,6 +24,14 @@ def title(comparison: Comparison, budget: int, conflict: bool = True) -> str:
     )
 
 
+CONTROL = (
+    "Does it use the pictures? The same method with its own pictures, with those of other samples of the task in training "
+    "and scoring (shuffled: what can be had from the words alone), and trained with its own but scored with others "
+    "(shuffled when scored). In percent; differences seed by seed with their 95% interval (Student's t over seeds; over the "
+    "scored rows where there is one seed)."
+)
+
+
 def notes(comparison: Comparison, entries: list[Entry]) -> list[str]:
     """What a reader must know to read the table right."""
     config, recipe = comparison.config, comparison.config["recipe"]
@@ -132,6 +140,27 @@ def render_conflict(family: list[Comparison], budget: int, style: str) -> str:
         cells = [_against_lora(column, label) if label in column else "" for column in columns]
         table.append([label, *cells])
     return tabulate(table, headers=header, tablefmt=style, disable_numparse=True)
+
+
+def render_control(family: list[Comparison], label: str, budget: int, style: str) -> str:
+    """A row a task, a column for each kind of pictures that one method saw, and what its own ones are worth."""
+    entries = [next(e for e in comparison.at(budget) if e.label == label) for comparison in family]
+    own, others = entries[0], entries[1:]
+    kinds = [str(comparison.pictures).replace("-", " ") for comparison in family]
+    header = ["task", "majority", *kinds, *(f"own over {kind}" for kind in kinds[1:])]
+    table = []
+    for task in own.tasks:
+        worth = [advantage(own, other, task) for other in others]
+        scores = [str(entry.tasks[task]) for entry in entries]
+        differences = [f"{w.mean:+.1f} ± {w.interval:.1f}" for w in worth]
+        table.append([task, f"{family[0].majority[task]:.1f}", *scores, *differences])
+    return tabulate(table, headers=header, tablefmt=style, disable_numparse=True)
+
+
+def controlled(family: list[Comparison], budget: int) -> list[str]:
+    """The methods that every comparison of a family has at a budget."""
+    labels = [[entry.label for entry in comparison.at(budget)] for comparison in family]
+    return [label for label in labels[0] if all(label in others for others in labels)]
 
 
 def _against_lora(column: dict[str, Entry], label: str) -> str:

@@ -1,0 +1,126 @@
+"""Scored pictures with every method's answers: a figure a task, drawn where the data is."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from benchmarks.data import TaskData, load_task
+from benchmarks.features import decode
+from benchmarks.plan import order_for_display
+from benchmarks.records import RunStore
+from benchmarks.sources import Source
+from benchmarks.suite import Task, find_suite
+from benchmarks.world.forms import decode_picture
+from mtl_lora.errors import InvalidInput
+from reports.comparison import Comparison, Record
+
+COLUMNS, ROWS = 3, 2
+RIGHT, WRONG = "#009E73", "#D55E00"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A scored row: its pictures, what is asked, what is right, and what each method says, with what that earns."""
+
+    pictures: list[np.ndarray]
+    question: str
+    answer: str
+    said: dict[str, tuple[str, float]]
+
+
+def draw_samples(comparison: Comparison, store: RunStore, source: Source, out: Path) -> list[Path]:
+    """A figure for each task with pictures: the first rows that were scored, at the greatest budget and the first seed."""
+    config, records = comparison.config, _one_a_method(comparison)
+    suite = find_suite(config["suite"])
+    suite = suite if comparison.conflict is None else suite.with_conflict(comparison.conflict)
+    tables = {
+        label: pd.read_parquet(store.record_path(record["id"]).with_suffix(".predictions.parquet"))
+        for label, record in records.items()
+    }
+    paths = []
+    for task in suite.select(config["tasks"]):
+        if task.pictures or task.picture_column:
+            data = load_task(task, source, config["split"], config["max_train"], config["max_eval"])
+            if data.fingerprint != config["data"][task.name]:
+                raise InvalidInput(f"the rows of task {task.name} are not those that were scored: no pictures are drawn")
+            paths.append(out / f"samples-{suite.name}-{task.name}.png")
+            _draw(task, _samples(data, tables), paths[-1])
+    return paths
+
+
+def _one_a_method(comparison: Comparison) -> dict[str, Record]:
+    """The record of each method at the greatest budget and the first seed, in display order."""
+    found: dict[str, Record] = {}
+    for record in sorted(comparison.records, key=lambda r: r["config"]["seed"]):
+        if record["config"]["budget"] in (comparison.budgets[-1], 0):
+            found.setdefault(record["config"]["method"]["label"], record)
+    return {label: found[label] for label in order_for_display(found)}
+
+
+def _samples(data: TaskData, tables: dict[str, pd.DataFrame]) -> list[Sample]:
+    answers = {label: table[table["task"] == data.task.name].set_index("row") for label, table in tables.items()}
+    samples = []
+    for row in data.test.select(range(min(COLUMNS * ROWS, len(data.test)))):
+        said = {label: _said(data.task, own.loc[row["row"]]) for label, own in answers.items()}
+        right = row["answers"][0] if data.task.written else data.task.labels[row["label"]]
+        if data.task.pictures:
+            pictures = [np.asarray(decode(data.pictures[content])) for content in row["pictures"]]
+        else:
+            pictures = [decode_picture(row["picture"])]
+        samples.append(Sample(pictures, row["text"], right, said))
+    return samples
+
+
+def _said(task: Task, own: pd.Series) -> tuple[str, float]:
+    """What a method says to a row, and what it earns."""
+    if task.written:
+        return own["text"], own["prediction"]
+    if pd.isna(own["prediction"]):
+        return own["text"], 0.0
+    return task.labels[int(own["prediction"])], float(own["prediction"] == own["label"])
+
+
+def _draw(task: Task, samples: list[Sample], path: Path) -> None:
+    """Pictures in a grid; under each the question, the answer, and the methods: a tick in green where it earns at least half
+    of what it can, a cross in orange otherwise, the points of captions in figures."""
+    lines = len(samples[0].said) * (3 if task.captions else 1) + 4
+    height = ROWS * (2.3 + 0.17 * lines)
+    figure, panels = plt.subplots(ROWS, COLUMNS, figsize=(3.9 * COLUMNS, height), squeeze=False)
+    figure.suptitle(f"{task.name}: {task.summary}", fontsize=12)
+    for panel in panels.flat[len(samples) :]:
+        panel.axis("off")
+    for panel, sample in zip(panels.flat, samples, strict=False):
+        panel.set(xticks=[], yticks=[])
+        panel.imshow(_side_by_side(sample.pictures), interpolation="nearest" if sample.pictures[0].shape[0] < 64 else None)
+        asked = [*textwrap.wrap(sample.question, 46), *textwrap.wrap(f"answer: {sample.answer}", 46)]
+        y = -0.04
+        for line in asked:
+            y = _write(panel, y, line, "black", weight="bold")
+        for label, (text, earned) in sample.said.items():
+            mark = f"{100 * earned:.0f}" if task.captions else "✓" if earned >= 0.5 else "✗"
+            colour = "black" if task.captions else RIGHT if earned >= 0.5 else WRONG
+            for line in textwrap.wrap(f"{mark} {label}: {text or '(nothing)'}", 46, subsequent_indent="    "):
+                y = _write(panel, y, line, colour)
+    figure.subplots_adjust(left=0.02, right=0.98, top=1 - 0.6 / height, bottom=0.17 * lines / height, hspace=0.09 * lines)
+    figure.savefig(path, dpi=90)
+    plt.close(figure)
+
+
+def _write(panel: plt.Axes, y: float, line: str, colour: str, **more: str) -> float:
+    """A line of text under a panel; where the next one goes, in parts of a panel's height."""
+    place = {"xytext": (0, 210 * y), "xycoords": "axes fraction", "textcoords": "offset points", "va": "top"}
+    panel.annotate(line, (0, 0), **place, fontsize=8.5, color=colour, **more)
+    return y - 0.055
+
+
+def _side_by_side(pictures: list[np.ndarray]) -> np.ndarray:
+    """Several pictures as one, as high as the highest, white between them."""
+    height = max(picture.shape[0] for picture in pictures)
+    padded = [np.pad(p, ((0, height - p.shape[0]), (0, 8), (0, 0)), constant_values=255) for p in pictures]
+    return np.concatenate(padded, axis=1)[:, :-8]
