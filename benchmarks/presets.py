@@ -154,7 +154,7 @@ PICTURE_PRESETS = {
             ),
             budget="6.5%",
             precision="bfloat16",
-            recipe=Recipe(epochs=3, batch_size=32, learning_rate=2e-3),
+            recipe=Recipe(epochs=3, batch_size=32, learning_rate=1e-3),
             way=VisionLanguage(
                 vision="WinKawaks/vit-tiny-patch16-224",
                 vision_width=192,
