@@ -13,7 +13,7 @@ from conftest import LLAMA_TARGETS, randomise_adapters
 from datasets import Dataset
 from tiny_mirror import CAUSAL, ENCODER, make_mirror
 
-from benchmarks.answering import CHOICE_WAYS, Generation, Likelihood, Pairs, Way
+from benchmarks.answering import Generation, Likelihood, Pairs, Way, ways_for
 from benchmarks.answering.prompts import MARKER, find_answer, prompt
 from benchmarks.choices import read_choice
 from benchmarks.data import Collator, encode, load_task
@@ -230,4 +230,4 @@ def test_unknown_settings() -> None:
     ):
         with pytest.raises(InvalidInput, match=message):
             make()
-    assert list(CHOICE_WAYS) == ["pairs", "likelihood", "generation"]
+    assert [way.name for way in ways_for(find_suite("commonsense"))] == ["pairs", "likelihood", "generation"]

@@ -71,6 +71,7 @@ def test_the_report_shows_domains_conflict_and_references(
         "conflict-quick-1.png",
         "parameters-quick-1.png",
         "parameters-quick-2.png",
+        *(f"samples-quick-{form}-{reader}.png" for form in ("vqa", "compose", "true", "caption") for reader in READERS),
     }
     table = pd.read_csv(tmp_path / "comparison.csv")
     assert set(table["conflict"]) == {0.0, 1.0} and len(table) == 2 * (2 * 3 + 2) * 9

@@ -237,7 +237,7 @@ def test_report_renders_what_the_records_say(finished: RunStore, tmp_path: Path,
 
 
 BAD = {
-    "suite": (["run", "glue"], "unknown suite 'glue'; known: ads, ads-hub, commonsense, nlu, quick"),
+    "suite": (["run", "glue"], "unknown suite 'glue'; known: ads, ads-hub, commonsense, image-text, image-text-hub"),
     "task": (["--tasks", "wnli"], "unknown task of suite nlu 'wnli'; known: cola, sst2"),
     "method": (["--methods", "lora,qlora"], "unknown method 'qlora'; known: dora, full, heads-only, lora"),
     "setting": (["--methods", "mtl-lora:n=2"], "unknown setting of mtl-lora 'n'; known: dropout, up_projections"),
