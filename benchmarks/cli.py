@@ -260,11 +260,11 @@ def report(
 def predict(
     run: RunId,
     task: TaskName,
-    file: Annotated[Path | None, typer.Argument(help="text, a sample a line, pairs with a tab; else standard input")] = None,
+    file: Annotated[Path | None, typer.Argument(help="a sample a line, parts with a tab; else standard input")] = None,
     results: Results = RESULTS,
     mirror: Mirror = None,
 ) -> None:
-    """Print the class or grade that a finished run gives each line of text."""
+    """Print the answer that a finished run gives each line of text; files of pictures come first in a line."""
     _quiet()
     if file is not None and not file.is_file():
         raise InvalidInput(f"{file} is not a file")

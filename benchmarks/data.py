@@ -14,7 +14,7 @@ from datasets import Dataset, concatenate_datasets
 from transformers import PreTrainedTokenizerBase
 
 from benchmarks.answering import VisionLanguage, Way
-from benchmarks.features import Features
+from benchmarks.features import Features, OfFiles
 from benchmarks.pictures import Picture, PictureBook
 from benchmarks.presets import Recipe
 from benchmarks.rows import read_rows
@@ -160,7 +160,7 @@ class Collator:
 
     way: Way
     tokenizer: PreTrainedTokenizerBase
-    features: Features | None = None
+    features: Features | OfFiles | None = None
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         if self.features is not None:

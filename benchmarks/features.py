@@ -63,7 +63,7 @@ class Features:
                 path.parent.mkdir(exist_ok=True)
                 temporary = path.with_name(f".{path.name}.{os.getpid()}")
                 with temporary.open("wb") as stream:
-                    np.save(stream, tower(decode(picture)))
+                    np.save(stream, tower(decode(picture.content(), picture.name)))
                 temporary.replace(path)
                 advance()
 
@@ -109,13 +109,23 @@ class VisionTower:
         return F.adaptive_avg_pool2d(parts, self.grid)[0].flatten(1).T.half().cpu().numpy()
 
 
-def decode(picture: Picture) -> Image.Image:
-    """The picture in RGB, on white where it is transparent; InvalidInput where it cannot be read."""
+class OfFiles:
+    """Features of picture files by their path, computed when they are asked for."""
+
+    def __init__(self, way: VisionLanguage, source: Source) -> None:
+        self.tower = VisionTower(way, source)
+
+    def __getitem__(self, path: str) -> np.ndarray:
+        return self.tower(decode(Path(path).read_bytes(), path))
+
+
+def decode(content: bytes, name: str) -> Image.Image:
+    """A picture in RGB, on white where it is transparent; InvalidInput by its name where it cannot be read."""
     try:
-        image = Image.open(io.BytesIO(picture.content()))
+        image = Image.open(io.BytesIO(content))
         image.load()
-    except (UnidentifiedImageError, OSError, SyntaxError, TypeError) as error:
-        raise InvalidInput(f"picture {picture.name} cannot be read: {error}") from error
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise InvalidInput(f"picture {name} cannot be read: {error}") from error
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

@@ -18,6 +18,7 @@ from baselines.peft_format import export_peft
 from benchmarks.answering import OUTPUTS, TaskModel
 from benchmarks.choices import read_choice
 from benchmarks.data import Collator
+from benchmarks.features import OfFiles
 from benchmarks.model import build_model
 from benchmarks.protocols import max_length_of, way_of_run
 from benchmarks.records import RunConfig, RunStore
@@ -37,6 +38,7 @@ class FinishedRun:
     run: RunConfig
     model: TaskModel
     tokenizer: PreTrainedTokenizerBase
+    source: Source
 
     @classmethod
     def open(cls, store: RunStore, run_id: str, source: Source) -> FinishedRun:
@@ -50,7 +52,7 @@ class FinishedRun:
         model = build_model(run, source)
         load_trained(model, store.trained_path(run_id))
         model.to("cuda" if torch.cuda.is_available() else "cpu")
-        return cls(run, model.eval(), source.tokenizer(run.backbone["id"], run.backbone["revision"]))
+        return cls(run, model.eval(), source.tokenizer(run.backbone["id"], run.backbone["revision"]), source)
 
     def task(self, name: str) -> Task:
         """The task of that name, or InvalidInput that lists the run's."""
@@ -61,23 +63,29 @@ class FinishedRun:
 
     @torch.no_grad()
     def predict(self, task: Task, lines: Iterable[str]) -> Iterator[str]:
-        """The class or grade of each line of text; the two texts of a pair are separated by a tab.
+        """The class, grade or words that answer each line of text; the two texts of a pair are separated by a tab.
 
         For multiple choice a line is a whole instruction in the wording of the data, "\\n" in it a line break, and the
-        answer the name of an option, or "no answer".
+        answer the name of an option, or "no answer". For questions on pictures it starts with their files, each with a tab
+        behind it.
         """
-        if task.picture_column or task.pictures:
-            raise InvalidInput(f"task {task.name} has pictures, which lines of text cannot give")
+        if task.picture_column:
+            raise InvalidInput(f"task {task.name} has generated pictures, which lines of text cannot give")
+        features = OfFiles(way_of_run(self.run), self.source) if task.pictures else None
         self.model.backbone.merge(task.name)
         index, way, device = self.model.tasks.index(task), way_of_run(self.run), next(self.model.parameters()).device
         stream = enumerate(lines, 1)
         while batch := list(islice(stream, BATCH)):
             rows = Dataset.from_list([_columns(task, number, line.rstrip("\r\n")) for number, line in batch])
             encoded = way.tokens(rows, task, self.tokenizer, max_length_of(self.run), training=False)
-            inputs = Collator(way, self.tokenizer)([row | {"task_ids": index} for row in encoded])
+            inputs = Collator(way, self.tokenizer, features)([row | {"task_ids": index} for row in encoded])
             outputs = self.model(**{name: tensor.to(device) for name, tensor in inputs.items()})
             arrays = {name: outputs[name].float().cpu().numpy() for name in OUTPUTS if name in outputs}
-            for value in way.answers(task, arrays, self.tokenizer)["prediction"].tolist():
+            answers = way.answers(task, arrays, self.tokenizer)
+            if task.written:
+                yield from answers["text"]
+                continue
+            for value in answers["prediction"].tolist():
                 yield f"{value:.3f}" if task.graded else "no answer" if isnan(value) else task.labels[int(value)]
         self.model.backbone.unmerge()
 
@@ -102,8 +110,11 @@ def _columns(task: Task, number: int, line: str) -> dict[str, Any]:
             return {"text": text, **read_choice(text, task.labels[0], task.labels)._asdict(), "row": number}
         except ValueError as error:
             raise InvalidInput(f"line {number} is no instruction of task {task.name}: {error}") from error
-    texts = line.split("\t")
-    if len(texts) != len(task.inputs):
-        wanted = "one text" if len(task.inputs) == 1 else f"{' and '.join(task.inputs)} separated by a tab"
-        raise InvalidInput(f"line {number} has {len(texts)} texts; task {task.name} takes {wanted}")
-    return dict(zip(("text", "text_pair"), texts, strict=False)) | {"label": 0.0, "row": number}
+    files = task.pictures.columns if task.pictures else ()
+    parts, wanted = line.split("\t"), [*(f"file of {column}" for column in files), *task.inputs]
+    if len(parts) != len(wanted):
+        form = "one text" if wanted == [*task.inputs[:1]] else f"{' and '.join(wanted)} separated by a tab"
+        raise InvalidInput(f"line {number} has {len(parts)} parts; task {task.name} takes {form}")
+    pictures, texts = parts[: len(files)], [*parts[len(files) :], ""][: max(len(task.inputs), 1)]
+    row = dict(zip(("text", "text_pair"), texts, strict=False)) | {"label": 0.0, "row": number}
+    return row | ({"pictures": pictures} if files else {})

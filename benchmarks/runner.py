@@ -202,10 +202,10 @@ def _predictions(
         part = pd.DataFrame({"task": own.task.name, "row": rows[places]})
         if own.task.written:
             references = _of_rows(own.test, "answers", part["row"])
-            answers |= {"label": np.nan, "prediction": points(own.task, answers["text"], references)}
+            label, answers = np.nan, {"prediction": points(own.task, answers["text"], references), **answers}
         else:
-            answers |= {"label": np.array(_of_rows(own.test, "label", part["row"]), dtype=float)}
-        parts.append(part.assign(**answers))
+            label = np.array(_of_rows(own.test, "label", part["row"]), dtype=float)
+        parts.append(part.assign(label=label, **answers))
     columns = pd.concat(parts, ignore_index=True)
     columns["task"] = pd.Categorical(columns["task"], [d.task.name for d in data])
     return columns

@@ -70,7 +70,8 @@ def _samples(data: TaskData, tables: dict[str, pd.DataFrame]) -> list[Sample]:
         said = {label: _said(data.task, own.loc[row["row"]]) for label, own in answers.items()}
         right = row["answers"][0] if data.task.written else data.task.labels[row["label"]]
         if data.task.pictures:
-            pictures = [np.asarray(decode(data.pictures[content])) for content in row["pictures"]]
+            found = [data.pictures[content] for content in row["pictures"]]
+            pictures = [np.asarray(decode(picture.content(), picture.name)) for picture in found]
         else:
             pictures = [decode_picture(row["picture"])]
         samples.append(Sample(pictures, row["text"], right, said))

@@ -92,7 +92,7 @@ def test_an_exported_task_gives_the_same_answers_through_peft(
 BAD = {
     "run": (["predict", "0123", "--task", "cola"], "no run '0123' in"),
     "task": (["export", "RUN", "--task", "wnli", "--to", "x"], "unknown task of this run 'wnli'; known: cola, sst2"),
-    "pair": (["predict", "RUN", "--task", "cola", "IN"], "line 1 has 2 texts; task cola takes one text"),
+    "pair": (["predict", "RUN", "--task", "cola", "IN"], "line 1 has 2 parts; task cola takes one text"),
     "file": (["predict", "RUN", "--task", "cola", "absent.txt"], "absent.txt is not a file"),
 }
 

@@ -109,7 +109,7 @@ def test_features_are_the_vision_models_own_and_computed_once(tiny: Path, tmp_pa
     features.compute(data.pictures)
     content, picture = next(iter(data.pictures.items()))
     model = source.model(VISION, None, torch.float32)
-    pixels = source.image_processor(VISION, None)(decode(picture), return_tensors="pt")["pixel_values"]
+    pixels = source.image_processor(VISION, None)(decode(picture.content(), ""), return_tensors="pt")["pixel_values"]
     parts = model(pixel_values=pixels).last_hidden_state[0, 1:].detach().numpy().reshape(4, 4, 16)
     top_right = parts[:2, 2:].mean((0, 1))
     assert features[content].shape == (4, 16)
@@ -125,10 +125,10 @@ def test_features_of_a_picture_do_not_depend_on_others(tiny: Path) -> None:
     way = pinned(VisionLanguage(vision=VISION, grid=2), source)
     pictures = list(load_task(TASKS[0], source, "test", 10, 5).pictures.values())
     tower = VisionTower(way, source)
-    first = tower(decode(pictures[0]))
+    first = tower(decode(pictures[0].content(), ""))
     for picture in pictures:
-        tower(decode(picture))
-    assert np.array_equal(tower(decode(pictures[0])), first)
+        tower(decode(picture.content(), ""))
+    assert np.array_equal(tower(decode(pictures[0].content(), "")), first)
 
 
 @pytest.mark.parametrize("split", ["test", "dev"])
@@ -179,8 +179,32 @@ def test_export_has_the_adapter_and_the_projection(tiny: Path, finished: RunStor
     common = [record["id"], "--task", "nlvr", "--results", finished.folder, "--mirror", tiny]
     assert mtl_lora("export", *common, "--to", tmp_path) == 0
     assert (tmp_path / "adapter_model.safetensors").exists() and (tmp_path / "head.safetensors").exists()
-    assert mtl_lora("predict", *common) == 2
-    assert "task nlvr has pictures, which lines of text cannot give" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("task", ["nlvr", "daquar", "flickr8k"])
+def test_predict_on_files_gives_the_answers_of_the_record(
+    task: str, tiny: Path, finished: RunStore, tmp_path: Path, capsys
+) -> None:
+    record = next(r for r in finished.all() if r["config"]["method"]["name"] == "mtl-lora")
+    (found,) = [one for one in TASKS if one.name == task]
+    table = predictions(finished, record["id"]).query("task == @task")
+    folder = tiny / "datasets" / found.dataset
+    asked = pd.read_parquet(folder / "annotations" / "test.parquet").iloc[table["row"]]
+    for image in pd.read_parquet(folder / "images" / "train.parquet").to_dict("records"):
+        (tmp_path / image["image_id"]).write_bytes(image["image"]["bytes"])
+    lines = ["\t".join([str(tmp_path / row["image_id"]), *(row[c] for c in found.inputs)]) for _, row in asked.iterrows()]
+    (tmp_path / "in.txt").write_text("\n".join(lines) + "\n")
+    common = [record["id"], "--task", task, "--results", finished.folder, "--mirror", tiny]
+    capsys.readouterr()
+    assert mtl_lora("predict", *common, tmp_path / "in.txt") == 0
+    own = table["text"] if found.written else [found.labels[int(p)] if p == p else "no answer" for p in table["prediction"]]
+    assert capsys.readouterr().out.splitlines() == list(own)
+    (tmp_path / "in.txt").write_text(f"{tmp_path / 'in.txt'}" + "\tw1" * len(found.inputs) + "\n")
+    assert mtl_lora("predict", *common, tmp_path / "in.txt") == 2
+    assert "in.txt cannot be read: " in capsys.readouterr().err
+    (tmp_path / "in.txt").write_text("a\tb\tc\n")
+    assert mtl_lora("predict", *common, tmp_path / "in.txt") == 2
+    assert f"line 1 has 3 parts; task {task} takes file of image_id" in capsys.readouterr().err
 
 
 def damaged(tiny: Path, folder: Path) -> Path:
