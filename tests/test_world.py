@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
 
 from benchmarks.answering import Heads
-from benchmarks.cli import studies
 from benchmarks.model import build_model
+from benchmarks.options import studies
 from benchmarks.presets import find_preset
 from benchmarks.sources import Source
 from benchmarks.suite import find_suite

@@ -18,9 +18,9 @@ from tabulate import tabulate
 from torch import Tensor
 
 from benchmarks.answering import TaskModel
-from benchmarks.cli import RESULTS, Results, studies
 from benchmarks.data import Collator, encode
 from benchmarks.model import build_model
+from benchmarks.options import RESULTS, Results, studies
 from benchmarks.plan import Study
 from benchmarks.records import RunConfig, RunStore
 from benchmarks.world.language import READERS
