@@ -48,9 +48,15 @@ def load_task(task: Task, source: Source, split: str, max_train: int | None, max
     The choice and order of rows depends on the task's name alone, so every method and seed sees the same ones.
     DEV_ROWS of the training split (a tenth, where that is fewer) are set apart first. ``split`` says what is scored:
     "test", the task's test split, or "dev", the rows set apart. Scored rows of a query are kept together, and no query and
-    no picture of the test split or of the rows set apart is trained on.
+    no picture (by its id, by its content where it has none) of the test split or of the rows set apart is trained on.
     """
     pool, test = (read_rows(task, source.rows(task, s), source.origin(task, s)) for s in (task.train_split, task.test_split))
+    pictures: dict[str, Picture] = {}
+    books = {s: PictureBook.open(task, source, s) for s in (task.train_split, task.test_split)} if task.pictures else {}
+    if task.pictures and task.pictures.config is None:  # without ids, what tells pictures apart is what they show
+        pool, pictures = books[task.train_split].by_content(pool)
+        test, more = books[task.test_split].by_content(test)
+        pictures |= more
     if task.split_by_query:
         test = test.select([i for i, query in enumerate(test["query"]) if _hash(query) % TEST_QUERIES == 0])
     if task.captions:
@@ -66,11 +72,9 @@ def load_task(task: Task, source: Source, split: str, max_train: int | None, max
     scored = (_one_a_picture(scored) if task.captions else scored).take(min(max_test or len(scored), len(scored)))
     if not len(train) or not len(scored):
         raise InvalidInput(f"task {task.name} has no rows to {'score' if len(train) else 'train on'}")
-    pictures: dict[str, Picture] = {}
-    if task.pictures:
-        train, pictures = PictureBook.open(task, source, task.train_split).by_content(train)
-        book = PictureBook.open(task, source, task.test_split if split == "test" else task.train_split)
-        scored, more = book.by_content(scored)
+    if task.pictures and task.pictures.config is not None:
+        train, pictures = books[task.train_split].by_content(train)
+        scored, more = books[task.test_split if split == "test" else task.train_split].by_content(scored)
         pictures |= more
     train = _balanced(train) if task.balanced else train
     return TaskData(task, train, scored, _fingerprint(train, scored), pictures)
@@ -176,13 +180,11 @@ def _hash(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
-def _subjects(rows: Dataset) -> np.ndarray | None:
+def _subjects(rows: Dataset) -> list[list[str]] | None:
     """The query, or the pictures, that each row is about; None where rows are about nothing in common."""
     if "query" in rows.column_names:
-        return np.array(rows["query"], dtype=object)
-    if "pictures" in rows.column_names:
-        return np.array([" ".join(keys) for keys in rows["pictures"]], dtype=object)
-    return None
+        return [[query] for query in rows["query"]]
+    return rows["pictures"][:] if "pictures" in rows.column_names else None
 
 
 def _side_by_side(rows: Dataset, order: np.ndarray) -> np.ndarray:
@@ -190,8 +192,9 @@ def _side_by_side(rows: Dataset, order: np.ndarray) -> np.ndarray:
     subjects = _subjects(rows)
     if subjects is None:
         return order
-    place = {subject: i for i, subject in enumerate(dict.fromkeys(subjects[order]))}
-    return order[np.argsort([place[subject] for subject in subjects[order]], kind="stable")]
+    ordered = [tuple(subjects[row]) for row in order]
+    place = {subject: i for i, subject in enumerate(dict.fromkeys(ordered))}
+    return order[np.argsort([place[subject] for subject in ordered], kind="stable")]
 
 
 def _trainable(pool: Dataset, test: Dataset, dev: np.ndarray) -> np.ndarray:
@@ -199,8 +202,8 @@ def _trainable(pool: Dataset, test: Dataset, dev: np.ndarray) -> np.ndarray:
     trainable = ~np.isin(np.arange(len(pool)), dev)
     subjects = _subjects(pool)
     if subjects is not None:
-        scored = {*_subjects(test), *subjects[dev]}
-        trainable &= [subject not in scored for subject in subjects]
+        scored = {subject for own in [*_subjects(test), *(subjects[row] for row in dev)] for subject in own}
+        trainable &= [scored.isdisjoint(own) for own in subjects]
     return trainable
 
 
@@ -213,12 +216,12 @@ def _one_an_answer(rows: Dataset) -> Dataset:
 
 def _one_a_picture(rows: Dataset) -> Dataset:
     """The first row of each picture, with the answers of all of them."""
-    answers: dict[str, list[str]] = {}
-    for subject, own in zip(_subjects(rows), rows["answers"], strict=True):
+    answers: dict[tuple[str, ...], list[str]] = {}
+    first: dict[tuple[str, ...], int] = {}
+    for place, (subject, own) in enumerate(zip(map(tuple, rows["pictures"]), rows["answers"], strict=True)):
         answers.setdefault(subject, []).extend(own)
-    first = np.unique(_subjects(rows), return_index=True)[1]
-    rows = rows.select(np.sort(first))
-    return rows.remove_columns("answers").add_column("answers", [answers[subject] for subject in _subjects(rows)])
+        first.setdefault(subject, place)
+    return rows.select(first.values()).remove_columns("answers").add_column("answers", list(answers.values()))
 
 
 def _balanced(rows: Dataset) -> Dataset:

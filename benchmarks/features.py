@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from accelerate import PartialState
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor, nn
 
 from benchmarks.answering import VisionLanguage
 from benchmarks.pictures import Picture
+from benchmarks.presets import Backbone
 from benchmarks.progress import shown
 from benchmarks.sources import Source
 from mtl_lora.errors import InvalidInput
@@ -47,25 +49,26 @@ class Features:
             )
 
     def compute(self, pictures: Mapping[str, Picture]) -> None:
-        """Compute and keep what is missing. InvalidInput names a picture that cannot be read; all others are kept.
+        """Compute and keep what is missing, the processes of a job a share each. InvalidInput names a picture that cannot be
+        read; what was computed before is kept.
 
         The model reads pictures one by one, so that what it makes of one depends on nothing else.
         """
-        missing = {content: picture for content, picture in pictures.items() if not self._path(content).exists()}
-        if not missing:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / ABOUT).write_text(json.dumps(self.about, indent=1) + "\n")
-        tower = VisionTower(self.way, self.source)
-        with shown("pictures", len(missing)) as advance:
-            for content, picture in missing.items():
-                path = self._path(content)
-                path.parent.mkdir(exist_ok=True)
-                temporary = path.with_name(f".{path.name}.{os.getpid()}")
-                with temporary.open("wb") as stream:
-                    np.save(stream, tower(decode(picture.content(), picture.name)))
-                temporary.replace(path)
-                advance()
+        job = PartialState()
+        missing = [content for content in pictures if not self._path(content).exists()]
+        missing = missing[job.process_index :: job.num_processes]
+        if missing:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if not (self.folder / ABOUT).exists():
+                _write(self.folder / ABOUT, (json.dumps(self.about, indent=1) + "\n").encode())
+            tower = VisionTower(self.way, self.source)
+            with shown("pictures", len(missing), job.is_main_process) as advance:
+                for content in missing:
+                    stream = io.BytesIO()
+                    np.save(stream, tower(decode(pictures[content].content(), pictures[content].name)))
+                    _write(self._path(content), stream.getvalue())
+                    advance()
+        job.wait_for_everyone()
 
     def __getitem__(self, content: str) -> np.ndarray:
         path = self._path(content)
@@ -124,7 +127,7 @@ def decode(content: bytes, name: str) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(content))
         image.load()
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise InvalidInput(f"picture {name} cannot be read: {error}") from error
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
@@ -132,15 +135,19 @@ def decode(content: bytes, name: str) -> Image.Image:
     return image.convert("RGB")
 
 
-def pinned(way: VisionLanguage, source: Source) -> VisionLanguage:
-    """The way with the revision and the width of its vision model, where they are not given."""
+def pinned(way: VisionLanguage, source: Source, backbone: Backbone) -> VisionLanguage:
+    """The way with the revision and the width of its vision model, and the end of answers, where they are not given."""
     config = source.config(way.vision, way.vision_revision or None)
     width = getattr(getattr(config, "vision_config", config), "hidden_size", way.vision_width)
     if not width:
         raise InvalidInput(f"{way.vision} does not say how wide its features are: give vision_width=")
     if way.vision_width not in (0, width):
         raise InvalidInput(f"features of {way.vision} have width {width}, not vision_width={way.vision_width}")
-    return replace(way, vision_revision=way.vision_revision or source.revision(way.vision), vision_width=width)
+    end = source.tokenizer(backbone.id, backbone.revision).eos_token_id if way.end < 0 else way.end
+    if end is None:
+        raise InvalidInput(f"the tokenizer of {backbone.id} has no token that ends a text: give end=")
+    revision = way.vision_revision or source.revision(way.vision)
+    return replace(way, vision_revision=revision, vision_width=width, end=end)
 
 
 def _as_map(hidden: Tensor) -> Tensor:
@@ -150,6 +157,14 @@ def _as_map(hidden: Tensor) -> Tensor:
         return hidden
     side = int(hidden.shape[1] ** 0.5)
     return hidden[:, -(side**2) :].transpose(1, 2).unflatten(2, (side, side))
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    temporary.replace(path)
 
 
 def _read(path: Path) -> Any:

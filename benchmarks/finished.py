@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from math import isnan
 from pathlib import Path
@@ -74,6 +74,7 @@ class FinishedRun:
         features = OfFiles(way_of_run(self.run), self.source) if task.pictures else None
         self.model.backbone.merge(task.name)
         index, way, device = self.model.tasks.index(task), way_of_run(self.run), next(self.model.parameters()).device
+        way = replace(way, pictures="own") if task.pictures else way  # whatever the run itself was shown
         stream = enumerate(lines, 1)
         while batch := list(islice(stream, BATCH)):
             rows = Dataset.from_list([_columns(task, number, line.rstrip("\r\n")) for number, line in batch])
@@ -83,7 +84,7 @@ class FinishedRun:
             arrays = {name: outputs[name].float().cpu().numpy() for name in OUTPUTS if name in outputs}
             answers = way.answers(task, arrays, self.tokenizer)
             if task.written:
-                yield from answers["text"]
+                yield from (" ".join(text.split()) for text in answers["text"])
                 continue
             for value in answers["prediction"].tolist():
                 yield f"{value:.3f}" if task.graded else "no answer" if isnan(value) else task.labels[int(value)]

@@ -19,9 +19,11 @@ def build_model(run: RunConfig, source: Source) -> TaskModel:
     settings = {name: value for name, value in run.method.items() if name not in ("label", "name", "released")}
     method = find_method(run.method["name"])(**settings)
     way = way_of_run(run)
-    # On an accelerator the frozen weights are held in half precision; on a CPU autocast alone is faster.
-    dtype = torch.bfloat16 if run.precision == "bfloat16" and torch.cuda.is_available() else torch.float32
-    backbone = source.model(run.backbone["id"], run.backbone["revision"], dtype, way.causal)
+    # On an accelerator weights are held in half precision where all are frozen; on a CPU autocast alone is faster.
+    frozen = not method.trains_base and getattr(way, "trained", "projection") == "projection"
+    half = run.precision == "bfloat16" and torch.cuda.is_available() and frozen
+    dtype = torch.bfloat16 if half else torch.float32
+    backbone = source.model(run.backbone["id"], run.backbone["revision"], dtype, way.language)
     backbone.config.use_cache = False
     adapted = AdaptedModel(backbone, method, run.tasks, run.backbone["targets"], seed=run.seed)
     return way.model(adapted, tasks, run.backbone["pooling"], run.seed)

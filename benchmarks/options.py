@@ -76,6 +76,8 @@ def studies(
         raise InvalidInput("protocol paper has the released rank for every method: --budget goes with protocol matched")
     model = _replace(model, reading)
     way = chosen.way or default_way(found, model, protocol)
+    if found.pictures and backbone is not None:
+        way = dataclasses.replace(way, end=-1)  # the preset's is a token of the preset's backbone
     study = Study(
         suite=found,
         task_names=parse_names(tasks),
@@ -93,7 +95,7 @@ def studies(
         max_eval=max_eval,
     )
     if found.pictures:
-        study = dataclasses.replace(study, way=pinned(study.way, source))
+        study = dataclasses.replace(study, way=pinned(study.way, source, study.backbone))
     if conflict is None:
         return [study]
     return [dataclasses.replace(study, suite=found.with_conflict(value)) for value in parse_conflicts(conflict)]

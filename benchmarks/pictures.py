@@ -22,8 +22,11 @@ class Picture:
     name: str
 
     def content(self) -> bytes:
-        """The encoded file."""
-        return self.rows[self.row][self.column]["bytes"]
+        """The encoded file; InvalidInput where there is none."""
+        value = self.rows[self.row][self.column]
+        if not value or value["bytes"] is None:
+            raise InvalidInput(f"picture {self.name} is missing")
+        return value["bytes"]
 
 
 @dataclass(frozen=True)

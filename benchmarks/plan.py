@@ -62,7 +62,7 @@ class Study:
         if type(self.way) not in ways_for(self.suite):
             fitting = ", ".join(way.name for way in ways_for(self.suite))
             raise InvalidInput(f"suite {self.suite.name} is answered by: {fitting}; not by {self.way.name}")
-        if self.way.causal and self.backbone.pooling != "last":
+        if self.way.language and self.backbone.pooling != "last":
             raise InvalidInput(
                 f"{self.way.name} needs a language model; {self.backbone.id} is an encoder, read by its "
                 f"{self.backbone.pooling} (--pooling last for a language model; multiple choice: --answer pairs)"
@@ -84,16 +84,20 @@ class Study:
     @cached_property
     def _skeleton(self) -> tuple[int, list[tuple[int, int]], int]:
         """Parameters of the base, (d_in, d_out) of the layers to adapt, parameters that the way of answering adds."""
-        model = self.source.skeleton(self.backbone.id, self.backbone.revision, self.way.causal)
+        model = self.source.skeleton(self.backbone.id, self.backbone.revision, self.way.language)
         base = sum(p.numel() for p in model.parameters())
         if not hasattr(model.config, "hidden_size"):
             raise InvalidInput(f"model {self.backbone.id} has no single hidden_size to put heads on")
-        most = getattr(model.config, "max_position_embeddings", self.backbone.max_length)
-        if self.backbone.max_length > most:
+        if self.way.language and model.config.is_encoder_decoder and not self.suite.pictures:
+            raise InvalidInput(f"{self.way.name} needs a causal language model; {self.backbone.id} is an encoder-decoder")
+        tasks = self.suite.select(self.task_names)
+        most, more = getattr(model.config, "max_position_embeddings", None), self.way.more_positions(tasks)
+        if most is not None and self.backbone.max_length + more > most:
+            beside = f" and {more} for pictures and the answer" if more else ""
             raise InvalidInput(
-                f"max length {self.backbone.max_length}: {self.backbone.id} has no more than {most} positions"
+                f"max length {self.backbone.max_length}{beside}: {self.backbone.id} has no more than {most} positions"
             )
-        heads = self.way.head_parameters(self.suite.select(self.task_names), model)
+        heads = self.way.head_parameters(tasks, model)
         return base, target_dims(model, self.backbone.targets), heads
 
     @property

@@ -51,9 +51,9 @@ class ProgressReport(TrainerCallback):
 
 
 @contextmanager
-def shown(name: str, total: int) -> Iterator[Callable[[], None]]:
-    """Show progress of something else than a run; gives what to call after each of ``total`` parts."""
-    phase = _phase(name, total, 0, True)
+def shown(name: str, total: int, here: bool) -> Iterator[Callable[[], None]]:
+    """Show progress of something else than a run, where ``here``; gives what to call after each of ``total`` parts."""
+    phase = _phase(name, total, 0, here)
     try:
         yield phase.advance
     finally:

@@ -68,7 +68,8 @@ def _answered(task: Task, rows: Dataset, origin: str) -> Dataset:
     """A text, a list of texts, or of {"answer": text}, as VQA has them, become a list of texts."""
     answers = []
     for row, label in enumerate(rows["label"]):
-        found = [one["answer"] if isinstance(one, dict) else one for one in (label if isinstance(label, list) else [label])]
+        several = label if isinstance(label, list) else [label]
+        found = [one.get("answer") if isinstance(one, dict) else one for one in several]
         if not found or not all(isinstance(answer, str) and answer.strip() for answer in found):
             raise InvalidInput(f"{origin}, row {row}: {task.label_column} is {label!r}, not a text")
         answers.append(found)

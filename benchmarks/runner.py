@@ -110,8 +110,7 @@ class _Worker:
     def _prepare(self, way: Way, max_length: int) -> tuple[Dataset, Dataset, Features | None]:
         """Training and test rows, and the features of their pictures."""
         train, test = encode(self.study.data, self.tokenizer, way, max_length)
-        with PartialState().local_main_process_first():
-            return train, test, features_for(self.study.data, way, self.study.source, train, test)
+        return train, test, features_for(self.study.data, way, self.study.source, train, test)
 
     def run(self, run: RunConfig) -> dict[str, Any]:
         """Train, evaluate and record one run, from its last checkpoint where there is one."""

@@ -75,6 +75,8 @@ class Source:
             if lacking:
                 raise InvalidInput(f"{self.origin(task, split)}: its pictures have no column {lacking[0]!r}")
         for column in columns:
+            if not isinstance(rows.features[column], Image) and set(rows[0][column]) != {"bytes", "path"}:
+                raise InvalidInput(f"{self.origin(task, split)}: column {column!r} holds no pictures")
             rows = rows.cast_column(column, Image(decode=False))
         return rows
 
@@ -180,6 +182,8 @@ class Source:
         try:
             with _readable(backbone):
                 return loader.from_pretrained(where, revision=revision, **kwargs)
+        except ImportError as error:  # of a package that this kind of model needs
+            raise InvalidInput(f"model {backbone}: {_first_line(error)}") from error
         except (OSError, SafetensorError) as error:
             raise _unreachable("model", backbone, error) from error
 

@@ -128,7 +128,8 @@ def by_pictures(comparisons: list[Comparison]) -> list[list[Comparison]]:
     def common(config: dict[str, Any]) -> dict[str, Any]:
         return config | {"answering": {k: v for k, v in config.get("answering", {}).items() if k != "pictures"}}
 
-    return [sorted(family, key=lambda c: c.pictures) for family in _families(comparisons, common)]
+    families = [sorted(family, key=lambda c: c.pictures) for family in _families(comparisons, common)]
+    return [family for family in families if family[0].pictures == "own"]
 
 
 def _families(comparisons: list[Comparison], common: Callable[[dict[str, Any]], dict[str, Any]]) -> list[list[Comparison]]:
@@ -206,9 +207,10 @@ def _entry(label: str, budget: int, tasks: list[str], groups: dict[str, list[str
 
 
 def _unanswered(records: list[Record]) -> float | None:
-    if (records[0]["config"].get("answering") or {}).get("way") != "generation":
+    if (records[0]["config"].get("answering") or {}).get("way") not in ("generation", "vision-language"):
         return None
-    return 100 * float(np.mean([s["unanswered"] / s["rows"] for r in records for s in r["scores"].values()]))
+    rates = [s["unanswered"] / s["rows"] for r in records for s in r["scores"].values() if "unanswered" in s]
+    return 100 * float(np.mean(rates)) if rates else None
 
 
 def _caveats(records: list[Record]) -> list[str]:

@@ -116,7 +116,7 @@ def _draw(task: Task, samples: list[Sample], path: Path) -> None:
 def _write(panel: plt.Axes, y: float, line: str, colour: str, **more: str) -> float:
     """A line of text under a panel; where the next one goes, in parts of a panel's height."""
     place = {"xytext": (0, 210 * y), "xycoords": "axes fraction", "textcoords": "offset points", "va": "top"}
-    panel.annotate(line, (0, 0), **place, fontsize=8.5, color=colour, **more)
+    panel.annotate(line, (0, 0), **place, fontsize=8.5, color=colour, parse_math=False, **more)
     return y - 0.055
 
 

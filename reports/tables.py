@@ -196,7 +196,7 @@ def _listed(groups: dict[str, list[str]]) -> str:
 
 def write_csv(comparisons: list[Comparison], path: Path) -> None:
     """All scores in long form: a row for each comparison, budget, method and task, the mean of the suite included."""
-    columns = ["comparison", "suite", "conflict", "backbone", "protocol", "split"]
+    columns = ["comparison", "suite", "conflict", "backbone", "protocol", "split", "pictures"]
     columns += ["budget", "method", "rank", "parameters", "task", "metrics"]
     with path.open("w", newline="") as stream:
         writer = csv.writer(stream)
@@ -205,6 +205,7 @@ def write_csv(comparisons: list[Comparison], path: Path) -> None:
             config = comparison.config
             conflict = "" if comparison.conflict is None else comparison.conflict
             common = [number, config["suite"], conflict, config["backbone"]["id"], config["protocol"], config["split"]]
+            common.append(comparison.pictures or "")
             majority = comparison.majority | {"mean": sum(comparison.majority.values()) / len(comparison.majority)}
             for entry in comparison.entries:
                 for task, cell in (entry.tasks | {"mean": entry.score}).items():

@@ -84,14 +84,14 @@ def test_a_row_that_is_wrong_is_named_with_its_file(source: Source, tmp_path: Pa
 
 
 def tiny_model(source: Source, way: Way):
-    backbone = source.model(CAUSAL if way.causal else ENCODER, None, torch.float32, way.causal)
-    targets = LLAMA_TARGETS if way.causal else ["query", "value", "dense"]
+    backbone = source.model(CAUSAL if way.language else ENCODER, None, torch.float32, way.language)
+    targets = LLAMA_TARGETS if way.language else ["query", "value", "dense"]
     adapted = randomise_adapters(AdaptedModel(backbone, MTLLoRA(rank=4), [task.name for task in TASKS], targets))
-    model = way.model(adapted, TASKS, "last" if way.causal else "mean", 0)
+    model = way.model(adapted, TASKS, "last" if way.language else "mean", 0)
     with torch.no_grad():
         for parameter in (p for name, p in model.named_parameters() if "heads" in name):
             parameter.add_(0.3 * torch.randn_like(parameter))
-    return model.eval(), source.tokenizer(CAUSAL if way.causal else ENCODER, None)
+    return model.eval(), source.tokenizer(CAUSAL if way.language else ENCODER, None)
 
 
 def batches(source: Source, way: Way, tokenizer) -> tuple[list[dict], list[dict], dict]:

@@ -28,7 +28,7 @@ def tiny_bart() -> BartForConditionalGeneration:
     torch.manual_seed(0)
     size = {"encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4, "decoder_attention_heads": 4}
     ffn = {"encoder_ffn_dim": 48, "decoder_ffn_dim": 48, "vocab_size": 50, "d_model": 32, "max_position_embeddings": 64}
-    config = BartConfig(**size, **ffn, dropout=0.0, attention_dropout=0.0, activation_dropout=0.0, forced_eos_token_id=None)
+    config = BartConfig(**size, **ffn, dropout=0.0, attention_dropout=0.0, activation_dropout=0.0, forced_bos_token_id=0)
     return BartForConditionalGeneration(config).eval()
 
 

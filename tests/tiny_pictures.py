@@ -43,7 +43,8 @@ def make_pictures(folder: Path) -> Path:
     clip.save_pretrained(folder / "models" / CLIP)
     ViTImageProcessor(size={"height": 16, "width": 16}).save_pretrained(folder / "models" / CLIP)
     layers = {f"{side}_{what}": n for side in ("encoder", "decoder") for what, n in (("layers", 2), ("attention_heads", 4))}
-    tokens = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3, "decoder_start_token_id": 3, "forced_eos_token_id": 3}
+    tokens = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3, "decoder_start_token_id": 3}
+    tokens |= {"forced_bos_token_id": 2, "forced_eos_token_id": 3}  # as BART has them
     ffn = {"encoder_ffn_dim": 48, "decoder_ffn_dim": 48, "max_position_embeddings": 64}
     config = BartConfig(vocab_size=len(SPECIAL + WORDS), d_model=32, **layers, **ffn, **tokens)
     BartForConditionalGeneration(config).save_pretrained(folder / "models" / SEQ2SEQ)
@@ -90,3 +91,44 @@ def _png(colour: tuple[int, int, int]) -> bytes:
     stream = io.BytesIO()
     Image.new("RGB", (20, 12), colour).save(stream, "PNG")
     return stream.getvalue()
+
+
+def make_hub(folder: Path) -> Path:
+    """Add the four sets of ``image-text-hub`` as the hub has them: pictures in the rows, or joined by id."""
+    rng = random.Random(0)
+    sets = folder / "datasets"
+
+    def put(rows: list[dict], *path: str) -> None:
+        sets.joinpath(*path[:-1]).mkdir(parents=True, exist_ok=True)
+        pd.DataFrame(rows).to_parquet(sets.joinpath(*path))
+
+    def picture(number: int) -> dict:  # as many contents as numbers
+        return {"bytes": _png((number, 40, 90)), "path": None}
+
+    def texts() -> str:
+        return f"w{rng.randrange(9)} w{rng.randrange(9)}"
+
+    for split, start in (("train", 0), ("validation", 20)):
+        people = [{"answer": answer} for answer in ("good", "good", "bad")]
+        rows = [{"image": picture(start + i % 10), "question": texts(), "answers": people} for i in range(40)]
+        put(rows, "Multimodal-Fatima", f"VQAv2_{split}", "data", f"{split}.parquet")
+    lines = ["---", "configs:"]
+    for split, start in (("train", 50), ("testdev", 70)):
+        rows = [{"imageId": str(start + i % 10), "question": texts(), "answer": "good"} for i in range(40)]
+        put(rows, "lmms-lab", "GQA", f"{split}_instructions", f"{split}.parquet")
+        images = [{"id": str(start + i), "image": picture(start + i)} for i in range(10)]
+        put(images, "lmms-lab", "GQA", f"{split}_images", f"{split}.parquet")
+        for kind in ("instructions", "images"):
+            lines += [f"- config_name: {split}_balanced_{kind}", "  data_files:"]
+            lines += [f"  - split: {split}", f"    path: {split}_{kind}/{split}.parquet"]
+    (sets / "lmms-lab" / "GQA" / "README.md").write_text("\n".join([*lines, "---", ""]))
+    for split, start in (("train", 100), ("test", 130)):
+        pairs = [(start + i % 12, start + 12 + i % 7) for i in range(40)]
+        rows = [
+            {"image0": picture(a), "image1": picture(b), "sentence": texts(), "label": str(a % 2 == 0)} for a, b in pairs
+        ]
+        put(rows, "pingzhili", "nlvr2", "data", f"{split}.parquet")
+        said = [["w1 good", "w2 good"], ["w3 bad", "w4 bad"]]
+        rows = [{"image": picture(start + 60 + i), "sentences_raw": said[i % 2]} for i in range(20)]
+        put(rows, "Multimodal-Fatima", f"COCO_captions_{split}", "data", f"{split}.parquet")
+    return folder

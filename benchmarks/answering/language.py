@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from datasets import Dataset
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from benchmarks.answering.prompts import MATCHES, PROMPTS, find_answer, prompt, response
 from benchmarks.answering.way import Batch, TaskModel, Way, by_sample, pad
@@ -31,6 +31,10 @@ class LanguageModel(TaskModel):
     def __init__(self, backbone: AdaptedModel, tasks: Sequence[Task], new_tokens: int = 0) -> None:
         super().__init__(backbone, tasks)
         self.new_tokens = new_tokens
+        if new_tokens:
+            own = backbone.base.generation_config
+            filler = own.pad_token_id if own.pad_token_id is not None else _first(own.eos_token_id)
+            write_greedily(backbone, new_tokens, own.eos_token_id, filler)
 
     def forward(
         self,
@@ -67,18 +71,9 @@ class LanguageModel(TaskModel):
         return -F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
 
     def _generate(self, input_ids: Tensor, attention_mask: Tensor, task_ids: Tensor) -> Tensor:
-        config = self.backbone.base.generation_config
-        filler = config.pad_token_id if config.pad_token_id is not None else _first(config.eos_token_id)
-        made = self.backbone.generate(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            task_ids=task_ids,
-            max_new_tokens=self.new_tokens,
-            do_sample=False,
-            num_beams=1,
-            use_cache=True,
-            pad_token_id=filler,
-        )[:, input_ids.shape[1] :]
+        made = self.backbone.generate(input_ids=input_ids, attention_mask=attention_mask, task_ids=task_ids)
+        made = made[:, input_ids.shape[1] :]
+        filler = self.backbone.base.generation_config.pad_token_id
         return F.pad(made, (0, self.new_tokens - made.shape[1]), value=filler)
 
 
@@ -92,7 +87,7 @@ class Language(Way):
     loss: str = "response"
     prompt: str = "same"
 
-    causal: ClassVar[bool] = True
+    language: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
@@ -204,6 +199,13 @@ class Generation(Language):
         texts = tokenizer.batch_decode(outputs["predictions"], skip_special_tokens=True)
         found = [find_answer(text, task.labels, self.match) for text in texts]
         return {"prediction": np.array([np.nan if f is None else f for f in found], dtype=np.float32), "text": texts}
+
+
+def write_greedily(model: AdaptedModel, new_tokens: int, end: int | list[int], filler: int) -> None:
+    """Have ``generate`` write the likeliest words up to ``end``, whatever else the model's own settings say."""
+    start = getattr(model.config, "decoder_start_token_id", None)
+    tokens = {"eos_token_id": end, "pad_token_id": filler, "decoder_start_token_id": start}
+    model.base.generation_config = GenerationConfig(max_new_tokens=new_tokens, do_sample=False, use_cache=True, **tokens)
 
 
 def _first(value: int | list[int]) -> int:

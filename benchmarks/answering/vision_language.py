@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from datasets import Dataset
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from benchmarks.answering.language import IGNORED
+from benchmarks.answering.language import IGNORED, write_greedily
 from benchmarks.answering.pictures import PictureEmbedding
 from benchmarks.answering.way import Batch, TaskModel, Way, pad
 from benchmarks.suite import Task
@@ -35,7 +36,8 @@ class VisionLanguageModel(TaskModel):
     def __init__(self, backbone: AdaptedModel, tasks: Sequence[Task], way: VisionLanguage, seed: int) -> None:
         super().__init__(backbone, tasks)
         self.new_tokens = way.new_tokens
-        self.end = way.end if way.end >= 0 else backbone.config.eos_token_id
+        self.end = way.end
+        write_greedily(backbone, way.new_tokens, way.end, way.end)
         self.pictures = PictureEmbedding(way.vision_width, way.grid, backbone.config.hidden_size, seed)
         if way.trained == "projection-biases-norms":
             for parameter in biases_and_norms(backbone.base):
@@ -83,15 +85,7 @@ class VisionLanguageModel(TaskModel):
 
     def _generate(self, inputs: dict[str, Tensor], prefix: int) -> Tensor:
         """Tokens after the ``prefix`` that ``generate`` gives back, padded to one length with the end."""
-        made = self.backbone.generate(
-            **inputs,
-            max_new_tokens=self.new_tokens,
-            do_sample=False,
-            num_beams=1,
-            use_cache=True,
-            eos_token_id=self.end,
-            pad_token_id=self.end,
-        )[:, prefix:]
+        made = self.backbone.generate(**inputs)[:, prefix:]
         return F.pad(made, (0, self.new_tokens - made.shape[1]), value=self.end)
 
     def head(self, task: Task) -> dict[str, Tensor]:
@@ -115,7 +109,7 @@ class VisionLanguage(Way):
     vision, vision_revision, vision_width: hub id of the vision model, its pinned revision, the width of its features, of
     which grid x grid are read a picture. trained: the projection alone, or the language model's biases and norms too.
     pictures: a sample's own, or, as a control, those of other samples of its task, in training too or when scored alone.
-    end: id of the token that ends an answer, -1 for what the model's configuration says. new_tokens: at most so many.
+    end: id of the token that ends an answer, -1 until it is known to be the tokenizer's. new_tokens: at most so many.
     """
 
     vision: str = "WinKawaks/vit-tiny-patch16-224"
@@ -129,7 +123,7 @@ class VisionLanguage(Way):
 
     name: ClassVar[str] = "vision-language"
     summary: ClassVar[str] = "words that a language model generates after projected pictures and a question"
-    causal: ClassVar[bool] = True
+    language: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.trained not in TRAINED:
@@ -151,7 +145,7 @@ class VisionLanguage(Way):
             encoded = {"input_ids": ids, "length": len(ids)}
             if training:
                 answer = tokenizer(_answer(row, task), add_special_tokens=False)["input_ids"][: self.new_tokens - 1]
-                encoded["labels"] = [*answer, tokenizer.eos_token_id if self.end < 0 else self.end]
+                encoded["labels"] = [*answer, self.end]
             return encoded
 
         if self.pictures == "shuffled" or (self.pictures == "shuffled-when-scored" and not training):
@@ -183,12 +177,15 @@ class VisionLanguage(Way):
         own = biases_and_norms(model) if self.trained == "projection-biases-norms" else ()
         return projection + sum(parameter.numel() for parameter in own)
 
+    def more_positions(self, tasks: Sequence[Task]) -> int:
+        return max(len(task.pictures.columns) for task in tasks) * self.grid**2 + self.new_tokens
+
     def answers(
         self, task: Task, outputs: dict[str, np.ndarray], tokenizer: PreTrainedTokenizerBase
     ) -> dict[str, np.ndarray | list[str]]:
         """ "text", what was generated, and for classes "prediction": the class of that name, NaN where there is none."""
-        texts = tokenizer.batch_decode(outputs["predictions"].astype(int), skip_special_tokens=True)
-        texts = [text.strip() for text in texts]
+        written = [itertools.takewhile(lambda token: token != self.end, row) for row in outputs["predictions"].astype(int)]
+        texts = [text.strip() for text in tokenizer.batch_decode([[*row] for row in written], skip_special_tokens=True)]
         if task.written:
             return {"text": texts}
         place = {normal(label): float(i) for i, label in enumerate(task.labels)}

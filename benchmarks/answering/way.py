@@ -53,11 +53,11 @@ class TaskModel(nn.Module):
 
 @dataclass(frozen=True)
 class Way(ABC):
-    """A way of answering; its fields are settings, which a record names. ``causal``: it needs a language model."""
+    """A way of answering; its fields are settings, which a record names. ``language``: it needs a language model."""
 
     name: ClassVar[str]
     summary: ClassVar[str]
-    causal: ClassVar[bool] = False
+    language: ClassVar[bool] = False
 
     @abstractmethod
     def tokens(
@@ -75,6 +75,10 @@ class Way(ABC):
 
     def head_parameters(self, tasks: Sequence[Task], model: nn.Module) -> int:
         """Parameters trained besides the adapters. model: the backbone, of which there may be the shapes alone."""
+        return 0
+
+    def more_positions(self, tasks: Sequence[Task]) -> int:
+        """Positions that a backbone needs besides those of the text."""
         return 0
 
     def answers(

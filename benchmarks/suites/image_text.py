@@ -70,5 +70,7 @@ SUITE = Suite(
     notes=(
         "Answers are generated, greedily. DAQUAR has one answer a question, so VQA's soft accuracy is whether it is the "
         "same after the official normalisation. CIDEr x 100 enters the mean as it does in the paper.",
+        "Pictures are told apart by their ids. Of NLVR's 985 test rows 15 have a picture that is the same, byte for byte, "
+        "as one of another id in training.",
     ),
 )
