@@ -21,6 +21,8 @@ from mtl_lora.errors import InvalidInput
 from reports.comparison import Comparison, Record
 
 COLUMNS, ROWS = 3, 2
+PICTURE, LINE = 2.2, 0.17  # heights in inches
+WIDTH = 50  # letters a line
 RIGHT, WRONG = "#009E73", "#D55E00"
 
 
@@ -88,36 +90,38 @@ def _said(task: Task, own: pd.Series) -> tuple[str, float]:
 
 
 def _draw(task: Task, samples: list[Sample], path: Path) -> None:
-    """Pictures in a grid; under each the question, the answer, and the methods: a tick in green where it earns at least half
-    of what it can, a cross in orange otherwise, the points of captions in figures."""
-    lines = len(samples[0].said) * (3 if task.captions else 1) + 4
-    height = ROWS * (2.3 + 0.17 * lines)
-    figure, panels = plt.subplots(ROWS, COLUMNS, figsize=(3.9 * COLUMNS, height), squeeze=False)
+    """Pictures in a grid, each with its :func:`_lines` below."""
+    under = [_lines(task, sample) for sample in samples]
+    depth = (max(map(len, under)) + 1) * LINE
+    height = ROWS * (PICTURE + depth) + 0.5
+    figure, panels = plt.subplots(ROWS, COLUMNS, figsize=(COLUMNS * 3.8, height), squeeze=False)
     figure.suptitle(f"{task.name}: {task.summary}", fontsize=12)
     for panel in panels.flat[len(samples) :]:
         panel.axis("off")
-    for panel, sample in zip(panels.flat, samples, strict=False):
-        panel.set(xticks=[], yticks=[])
+    for panel, sample, lines in zip(panels.flat, samples, under, strict=False):
+        panel.set(xticks=[], yticks=[], anchor="SW")
         panel.imshow(_side_by_side(sample.pictures), interpolation="nearest" if sample.pictures[0].shape[0] < 64 else None)
-        asked = [*textwrap.wrap(sample.question, 46), *textwrap.wrap(f"answer: {sample.answer}", 46)]
-        y = -0.04
-        for line in asked:
-            y = _write(panel, y, line, "black", weight="bold")
-        for label, (text, earned) in sample.said.items():
-            mark = f"{100 * earned:.0f}" if task.captions else "✓" if earned >= 0.5 else "✗"
-            colour = "black" if task.captions else RIGHT if earned >= 0.5 else WRONG
-            for line in textwrap.wrap(f"{mark} {label}: {text or '(nothing)'}", 46, subsequent_indent="    "):
-                y = _write(panel, y, line, colour)
-    figure.subplots_adjust(left=0.02, right=0.98, top=1 - 0.6 / height, bottom=0.17 * lines / height, hspace=0.09 * lines)
+        for place, (line, look) in enumerate(lines):
+            below = {"xycoords": "axes fraction", "xytext": (0, -4 - 72 * LINE * place), "textcoords": "offset points"}
+            panel.annotate(line, (0, 0), **below, va="top", fontsize=8.5, parse_math=False, **look)
+    edges = {"left": 0.02, "right": 0.99, "top": 1 - 0.5 / height, "bottom": depth / height}
+    figure.subplots_adjust(**edges, hspace=depth / PICTURE, wspace=0.08)
     figure.savefig(path, dpi=90)
     plt.close(figure)
 
 
-def _write(panel: plt.Axes, y: float, line: str, colour: str, **more: str) -> float:
-    """A line of text under a panel; where the next one goes, in parts of a panel's height."""
-    place = {"xytext": (0, 210 * y), "xycoords": "axes fraction", "textcoords": "offset points", "va": "top"}
-    panel.annotate(line, (0, 0), **place, fontsize=8.5, color=colour, parse_math=False, **more)
-    return y - 0.055
+def _lines(task: Task, sample: Sample) -> list[tuple[str, dict[str, str]]]:
+    """Question, answer, and what the methods say: a tick in green where it earns at least half of what it can, a cross in
+    orange otherwise; of captions the points. Each line with its look."""
+    asked = [*textwrap.wrap(sample.question, WIDTH), *textwrap.wrap(f"answer: {sample.answer}", WIDTH)]
+    lines: list[tuple[str, dict[str, str]]] = [(line, {"weight": "bold"}) for line in asked]
+    for label, (text, earned) in sample.said.items():
+        right = earned >= 0.5
+        mark = f"{100 * earned:.0f}" if task.captions else "✓" if right else "✗"
+        look = {} if task.captions else {"color": RIGHT if right else WRONG}
+        wrapped = textwrap.wrap(f"{mark} {label}: {text or '(nothing)'}", WIDTH, subsequent_indent="    ")
+        lines += [(line, look) for line in wrapped]
+    return lines
 
 
 def _side_by_side(pictures: list[np.ndarray]) -> np.ndarray:
