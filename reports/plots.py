@@ -64,7 +64,7 @@ def parameters_against_score(comparison: Comparison, path: Path) -> None:
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_xlabel("trained adapter parameters")
     axes.set_ylabel("mean score of the suite (%)")
-    figure.suptitle(f"{_subject(comparison)}\n{_bars(comparison)}", fontsize=10)
+    figure.suptitle(f"{subject(comparison)}\n{_bars(comparison)}", fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     figure.savefig(path, dpi=150)
@@ -95,7 +95,7 @@ def conflict_against_score(family: list[Comparison], path: Path) -> None:
     labels = order_for_display(shown)
     place = {"loc": "outside lower center", "ncols": min(len(labels), 4)}
     figure.legend([shown[label] for label in labels], labels, frameon=False, fontsize=8, **place)
-    figure.suptitle(f"{_subject(family[0], conflict=False)}\n{_bars(family[0])}", fontsize=10)
+    figure.suptitle(f"{subject(family[0], conflict=False)}\n{_bars(family[0])}", fontsize=10)
     figure.savefig(path, dpi=150)
     plt.close(figure)
 
@@ -122,9 +122,10 @@ def _lines(comparison: Comparison) -> list[list[Entry]]:
     return [[entry for entry in comparison.entries if entry.label == label] for label in labels]
 
 
-def _subject(comparison: Comparison, conflict: bool = True) -> str:
-    subject = f"{comparison.config['suite']} on {comparison.config['backbone']['id']}"
-    return subject + (f", conflict {comparison.conflict:g}" if conflict and comparison.conflict is not None else "")
+def subject(comparison: Comparison, conflict: bool = True) -> str:
+    """Suite, backbone and conflict."""
+    name = f"{comparison.config['suite']} on {comparison.config['backbone']['id']}"
+    return name + (f", conflict {comparison.conflict:g}" if conflict and comparison.conflict is not None else "")
 
 
 def _bars(comparison: Comparison) -> str:

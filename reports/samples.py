@@ -19,6 +19,7 @@ from benchmarks.suite import Task, find_suite
 from benchmarks.world.forms import decode_picture
 from mtl_lora.errors import InvalidInput
 from reports.comparison import Comparison, Record
+from reports.plots import subject
 
 COLUMNS, ROWS = 3, 2
 PICTURE, LINE = 2.2, 0.17  # heights in inches
@@ -45,14 +46,15 @@ def draw_samples(comparison: Comparison, store: RunStore, source: Source, out: P
         label: pd.read_parquet(store.record_path(record["id"]).with_suffix(".predictions.parquet"))
         for label, record in records.items()
     }
-    paths = []
+    size, seed = f"{comparison.budgets[-1]:,} adapter parameters", next(iter(records.values()))["config"]["seed"]
+    paths, about = [], f"{subject(comparison)}, {size}, seed {seed}"
     for task in suite.select(config["tasks"]):
         if task.pictures or task.picture_column:
             data = load_task(task, source, config["split"], config["max_train"], config["max_eval"])
             if data.fingerprint != config["data"][task.name]:
                 raise InvalidInput(f"the rows of task {task.name} are not those that were scored: no pictures are drawn")
             paths.append(out / f"samples-{suite.name}-{task.name}.png")
-            _draw(task, _samples(data, tables), paths[-1])
+            _draw(f"{task.name}: {task.summary}\n{about}", task, _samples(data, tables), paths[-1])
     return paths
 
 
@@ -89,13 +91,13 @@ def _said(task: Task, own: pd.Series) -> tuple[str, float]:
     return task.labels[int(own["prediction"])], float(own["prediction"] == own["label"])
 
 
-def _draw(task: Task, samples: list[Sample], path: Path) -> None:
+def _draw(title: str, task: Task, samples: list[Sample], path: Path) -> None:
     """Pictures in a grid, each with its :func:`_lines` below."""
     under = [_lines(task, sample) for sample in samples]
     depth = (max(map(len, under)) + 1) * LINE
-    height = ROWS * (PICTURE + depth) + 0.5
+    height = ROWS * (PICTURE + depth) + 0.7
     figure, panels = plt.subplots(ROWS, COLUMNS, figsize=(COLUMNS * 3.8, height), squeeze=False)
-    figure.suptitle(f"{task.name}: {task.summary}", fontsize=12)
+    figure.suptitle(title, fontsize=10)
     for panel in panels.flat[len(samples) :]:
         panel.axis("off")
     for panel, sample, lines in zip(panels.flat, samples, under, strict=False):
@@ -104,7 +106,7 @@ def _draw(task: Task, samples: list[Sample], path: Path) -> None:
         for place, (line, look) in enumerate(lines):
             below = {"xycoords": "axes fraction", "xytext": (0, -4 - 72 * LINE * place), "textcoords": "offset points"}
             panel.annotate(line, (0, 0), **below, va="top", fontsize=8.5, parse_math=False, **look)
-    edges = {"left": 0.02, "right": 0.99, "top": 1 - 0.5 / height, "bottom": depth / height}
+    edges = {"left": 0.02, "right": 0.99, "top": 1 - 0.7 / height, "bottom": depth / height}
     figure.subplots_adjust(**edges, hspace=depth / PICTURE, wspace=0.08)
     figure.savefig(path, dpi=90)
     plt.close(figure)
