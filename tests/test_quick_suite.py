@@ -71,7 +71,7 @@ def test_the_report_shows_domains_conflict_and_references(
         "conflict-quick-1.png",
         "parameters-quick-1.png",
         "parameters-quick-2.png",
-        *(f"samples-quick-{form}-{reader}.png" for form in ("vqa", "compose", "true", "caption") for reader in READERS),
+        *(f"samples-quick-caption-{reader}.png" for reader in READERS),
     }
     table = pd.read_csv(tmp_path / "comparison.csv")
     assert set(table["conflict"]) == {0.0, 1.0} and len(table) == 2 * (2 * 3 + 2) * 9
@@ -110,7 +110,7 @@ def test_a_finished_run_answers_questions_on_text(finished: RunStore, tmp_path: 
     assert mtl_lora("predict", run, "--task", "sense-north", *options) == 0
     assert set(capsys.readouterr().out.split()) <= {"no", "yes"}
     assert mtl_lora("predict", run, "--task", "caption-north", *options) == 2
-    assert "task caption-north has pictures, which lines of text cannot give" in capsys.readouterr().err
+    assert "task caption-north has generated pictures, which lines of text cannot give" in capsys.readouterr().err
     assert mtl_lora("export", run, "--task", "sense-north", "--to", tmp_path / "peft", "--results", finished.folder) == 2
     assert "full trains no adapter, so there is none to export" in capsys.readouterr().err
 
