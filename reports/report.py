@@ -66,10 +66,10 @@ def _samples(page: _Page, comparison: Comparison, store: RunStore, source: Sourc
 
 def _control(page: _Page, family: list[Comparison]) -> None:
     for budget in family[0].budgets:
-        for label in controlled(family, budget):
+        for label, having in controlled(family, budget).items():
             page.table(
                 f"Own pictures against others, {label}: {title(family[0], budget)}",
-                lambda style, b=budget, own=label: render_control(family, own, b, style),
+                lambda style, b=budget, own=label, of=having: render_control(of, own, b, style),
                 [CONTROL],
             )
 

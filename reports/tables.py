@@ -157,10 +157,11 @@ def render_control(family: list[Comparison], label: str, budget: int, style: str
     return tabulate(table, headers=header, tablefmt=style, disable_numparse=True)
 
 
-def controlled(family: list[Comparison], budget: int) -> list[str]:
-    """The methods that every comparison of a family has at a budget."""
-    labels = [[entry.label for entry in comparison.at(budget)] for comparison in family]
-    return [label for label in labels[0] if all(label in others for others in labels)]
+def controlled(family: list[Comparison], budget: int) -> dict[str, list[Comparison]]:
+    """By method at a budget: the comparisons of a family that have it, where its own pictures and others are among them."""
+    labels = [entry.label for entry in family[0].at(budget)]
+    having = {label: [c for c in family if label in {entry.label for entry in c.at(budget)}] for label in labels}
+    return {label: comparisons for label, comparisons in having.items() if len(comparisons) > 1}
 
 
 def _against_lora(column: dict[str, Entry], label: str) -> str:
