@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -52,10 +53,10 @@ def load_task(task: Task, source: Source, split: str, max_train: int | None, max
     """
     pool, test = (read_rows(task, source.rows(task, s), source.origin(task, s)) for s in (task.train_split, task.test_split))
     pictures: dict[str, Picture] = {}
-    books = {s: PictureBook.open(task, source, s) for s in (task.train_split, task.test_split)} if task.pictures else {}
+    book = cache(partial(PictureBook.open, task, source))  # by split
     if task.pictures and task.pictures.config is None:  # without ids, what tells pictures apart is what they show
-        pool, pictures = books[task.train_split].by_content(pool)
-        test, more = books[task.test_split].by_content(test)
+        pool, pictures = book(task.train_split).by_content(pool)
+        test, more = book(task.test_split).by_content(test)
         pictures |= more
     if task.split_by_query:
         test = test.select([i for i, query in enumerate(test["query"]) if _hash(query) % TEST_QUERIES == 0])
@@ -73,8 +74,8 @@ def load_task(task: Task, source: Source, split: str, max_train: int | None, max
     if not len(train) or not len(scored):
         raise InvalidInput(f"task {task.name} has no rows to {'score' if len(train) else 'train on'}")
     if task.pictures and task.pictures.config is not None:
-        train, pictures = books[task.train_split].by_content(train)
-        scored, more = books[task.test_split if split == "test" else task.train_split].by_content(scored)
+        train, pictures = book(task.train_split).by_content(train)
+        scored, more = book(task.test_split if split == "test" else task.train_split).by_content(scored)
         pictures |= more
     train = _balanced(train) if task.balanced else train
     return TaskData(task, train, scored, _fingerprint(train, scored), pictures)

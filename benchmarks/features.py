@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from benchmarks.answering import VisionLanguage
 from benchmarks.pictures import Picture
 from benchmarks.presets import Backbone
 from benchmarks.progress import shown
+from benchmarks.records import write_whole
 from benchmarks.sources import Source
 from mtl_lora.errors import InvalidInput
 
@@ -60,13 +60,12 @@ class Features:
         if missing:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not (self.folder / ABOUT).exists():
-                _write(self.folder / ABOUT, (json.dumps(self.about, indent=1) + "\n").encode())
+                about = json.dumps(self.about, indent=1) + "\n"
+                write_whole(self.folder / ABOUT, lambda temporary: temporary.write_text(about))
             tower = VisionTower(self.way, self.source)
             with shown("pictures", len(missing), job.is_main_process) as advance:
                 for content in missing:
-                    stream = io.BytesIO()
-                    np.save(stream, tower(decode(pictures[content].content(), pictures[content].name)))
-                    _write(self._path(content), stream.getvalue())
+                    _keep(tower(decode(pictures[content].content(), pictures[content].name)), self._path(content))
                     advance()
         job.wait_for_everyone()
 
@@ -159,12 +158,14 @@ def _as_map(hidden: Tensor) -> Tensor:
     return hidden[:, -(side**2) :].transpose(1, 2).unflatten(2, (side, side))
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
+def _keep(features: np.ndarray, path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as stream:  # np.save would add a suffix to a name
+            np.save(stream, features)
+
+    write_whole(path, write)
 
 
 def _read(path: Path) -> Any:

@@ -71,10 +71,12 @@ class FinishedRun:
         """
         if task.picture_column:
             raise InvalidInput(f"task {task.name} has generated pictures, which lines of text cannot give")
-        features = OfFiles(way_of_run(self.run), self.source) if task.pictures else None
-        self.model.backbone.merge(task.name)
         index, way, device = self.model.tasks.index(task), way_of_run(self.run), next(self.model.parameters()).device
-        way = replace(way, pictures="own") if task.pictures else way  # whatever the run itself was shown
+        features = None
+        if task.pictures:
+            way = replace(way, pictures="own")  # whatever the run itself was shown
+            features = OfFiles(way, self.source)
+        self.model.backbone.merge(task.name)
         stream = enumerate(lines, 1)
         while batch := list(islice(stream, BATCH)):
             rows = Dataset.from_list([_columns(task, number, line.rstrip("\r\n")) for number, line in batch])

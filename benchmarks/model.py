@@ -20,7 +20,7 @@ def build_model(run: RunConfig, source: Source) -> TaskModel:
     method = find_method(run.method["name"])(**settings)
     way = way_of_run(run)
     # On an accelerator weights are held in half precision where all are frozen; on a CPU autocast alone is faster.
-    frozen = not method.trains_base and getattr(way, "trained", "projection") == "projection"
+    frozen = not method.trains_base and not way.trains_base
     half = run.precision == "bfloat16" and torch.cuda.is_available() and frozen
     dtype = torch.bfloat16 if half else torch.float32
     backbone = source.model(run.backbone["id"], run.backbone["revision"], dtype, way.language)

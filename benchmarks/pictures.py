@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from datasets import Dataset
 
+from benchmarks.rows import key_in_rows
 from benchmarks.sources import Source
 from benchmarks.suite import Task
 from mtl_lora.errors import InvalidInput
@@ -42,7 +43,8 @@ class PictureBook:
         where, origin = task.pictures, source.origin(task, split)
         rows = source.picture_rows(task, split)
         if where.config is None:
-            keys = {f"{origin}, row {row}: {column}": (row, column) for row in range(len(rows)) for column in where.columns}
+            places = [(row, column) for row in range(len(rows)) for column in where.columns]
+            keys = {key_in_rows(origin, *place): place for place in places}
         else:
             keys = {str(key): (row, where.image) for row, key in enumerate(rows[where.key])}
         return cls({key: Picture(rows, *place, key) for key, place in keys.items()}, origin)

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 import baselines  # noqa: F401  (registers the methods)
-from benchmarks.answering import WAYS, Generation, Heads, Pairs, VisionLanguage, Way, ways_for
+from benchmarks.answering import WAYS, Generation, Heads, Pairs, Way, ways_for
 from benchmarks.data import SPLITS, TaskData, load_task, steps
 from benchmarks.presets import PRECISIONS, Backbone, Recipe
 from benchmarks.protocols import ALPHA, PROTOCOLS, RANK, released
@@ -192,9 +192,7 @@ def parse_methods(text: str) -> list[MethodChoice]:
 
 def default_way(suite: Suite, backbone: Backbone, protocol: str) -> Way:
     """Heads for classes and grades, pairs read as suits the suite where the backbone is an encoder; for multiple choice
-    scored pairs with an encoder, generated text with a causal model; generated text for questions on pictures."""
-    if suite.pictures:
-        return VisionLanguage()
+    scored pairs with an encoder, generated text with a causal model."""
     if not suite.choice:
         return Heads(suite.texts) if backbone.pooling == "mean" else Heads()
     if backbone.pooling == "mean":

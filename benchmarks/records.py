@@ -7,7 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,10 +127,12 @@ class RunStore:
         """
         path = self.record_path(record["id"])
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path.with_suffix(".predictions.parquet"), lambda temporary: predictions.to_parquet(temporary, index=False))
-        _replace(self.trained_path(record["id"]), lambda temporary: save_trained(model, temporary))
+        write_whole(
+            path.with_suffix(".predictions.parquet"), lambda temporary: predictions.to_parquet(temporary, index=False)
+        )
+        write_whole(self.trained_path(record["id"]), lambda temporary: save_trained(model, temporary))
         text = json.dumps(record, indent=1, sort_keys=True) + "\n"
-        _replace(path, lambda temporary: temporary.write_text(text))
+        write_whole(path, lambda temporary: temporary.write_text(text))
         return path
 
 
@@ -152,7 +154,8 @@ def _corrupt(path: Path, why: str) -> InvalidInput:
     return InvalidInput(f"{path} is not a whole run record ({why}); remove it, and the run is done again")
 
 
-def _replace(path: Path, write: Any) -> None:
+def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
+    """Write a file whole or not at all: ``write`` gets the place of a temporary one, which then takes its name."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     write(temporary)
     with temporary.open("rb") as stream:

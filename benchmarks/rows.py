@@ -57,10 +57,15 @@ def _choices(task: Task, rows: Dataset, origin: str) -> Dataset:
     return Dataset.from_list(found)
 
 
+def key_in_rows(origin: str, row: int, column: str) -> str:
+    """The key of a picture that lies in a row itself."""
+    return f"{origin}, row {row}: {column}"
+
+
 def _keys(pictures: Pictures, rows: Dataset, origin: str) -> list[list[str]]:
     """Ids of pictures that lie elsewhere; of pictures in the rows themselves where, the rows' split included."""
     if pictures.config is None:
-        return [[f"{origin}, row {row}: {column}" for column in pictures.columns] for row in range(len(rows))]
+        return [[key_in_rows(origin, row, column) for column in pictures.columns] for row in range(len(rows))]
     return [[str(key) for key in keys] for keys in zip(*(rows[column] for column in pictures.columns), strict=True)]
 
 

@@ -107,7 +107,11 @@ OF_ALL: dict[str, Callable[[Sequence[str], References], float]] = {"bleu": bleu}
 
 def points(task: Task, texts: Sequence[str], references: References) -> np.ndarray:
     """What each text earns: the mean of the task's metrics."""
-    return np.mean([POINTS[name](texts, references) for name in task.metrics], axis=0)
+    return np.mean(list(_by_metric(task, texts, references).values()), axis=0)
+
+
+def _by_metric(task: Task, texts: Sequence[str], references: References) -> dict[str, np.ndarray]:
+    return {name: POINTS[name](texts, references) for name in task.metrics}
 
 
 def evaluate_written(task: Task, texts: Sequence[str], references: References, learnt: References) -> dict:
@@ -115,12 +119,13 @@ def evaluate_written(task: Task, texts: Sequence[str], references: References, l
 
     The majority answer is the commonest of those learnt; the standard error draws samples, with the points they have.
     """
-    own = points(task, texts, references)
+    by_metric = _by_metric(task, texts, references)
+    own = np.mean(list(by_metric.values()), axis=0)
     commonest = Counter(answer for answers in learnt for answer in answers).most_common(1)[0][0]
     rng = np.random.default_rng(0)
     drawn = own[rng.integers(len(own), size=(BOOTSTRAP_RESAMPLES, len(own)))].mean(1)
     return {
-        "metrics": {name: float(POINTS[name](texts, references).mean()) for name in task.metrics}
+        "metrics": {name: float(earned.mean()) for name, earned in by_metric.items()}
         | {name: OF_ALL[name](texts, references) for name in task.more_metrics},
         "score": float(own.mean()),
         "standard_error": float(drawn.std(ddof=1)),

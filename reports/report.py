@@ -12,7 +12,7 @@ from mtl_lora.errors import InvalidInput
 from reports.comparison import Comparison, by_conflict, by_pictures, compare
 from reports.plots import conflict_against_score, parameters_against_score
 from reports.samples import draw_samples
-from reports.tables import CONTROL, controlled, notes, render, render_conflict, render_control, title, write_csv
+from reports.tables import CONTROL, INTERVAL, controlled, notes, render, render_conflict, render_control, title, write_csv
 
 SAMPLES = "samples"  # folder of pictures that belong to data sets; those of generated data lie beside the report
 
@@ -81,7 +81,7 @@ def _conflicts(page: _Page, family: list[Comparison], plot: Path) -> None:
             lambda style, b=budget: render_conflict(family, b, style),
             [
                 "Mean score of the suite in percent; in parentheses the advantage over plain LoRA in points, seed by seed, "
-                "with its 95% interval (Student's t over seeds; over the scored rows where there is one seed)."
+                f"with its {INTERVAL}."
             ],
         )
     conflict_against_score(family, plot)

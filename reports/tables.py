@@ -24,11 +24,11 @@ def title(comparison: Comparison, budget: int, conflict: bool = True) -> str:
     )
 
 
+INTERVAL = "95% interval (Student's t over seeds; over the scored rows where there is one seed)"
 CONTROL = (
     "Does it use the pictures? The same method with its own pictures, with those of other samples of the task in training "
     "and scoring (shuffled: what can be had from the words alone), and trained with its own but scored with others "
-    "(shuffled when scored). In percent; differences seed by seed with their 95% interval (Student's t over seeds; over the "
-    "scored rows where there is one seed)."
+    f"(shuffled when scored). In percent; differences seed by seed with their {INTERVAL}."
 )
 
 
@@ -41,8 +41,7 @@ def notes(comparison: Comparison, entries: list[Entry]) -> list[str]:
     suite = find_suite(config["suite"])
     lines = [
         f"Cells, in percent: {'; or '.join(forms)}. Majority answers with the commonest class or the mean grade.",
-        "Over lora: advantage over plain LoRA in points, seed by seed, with its 95% interval (Student's t over seeds; "
-        "over the scored rows where there is one seed).",
+        f"Over lora: advantage over plain LoRA in points, seed by seed, with its {INTERVAL}.",
         f"Scores: {_metrics(comparison)}, averaged where a task has two; mean is that of the tasks.",
         *suite.notes,
         *_answering(config),
@@ -118,9 +117,12 @@ def rows(comparison: Comparison, budget: int) -> tuple[list[str], list[list[str]
 
 def _over(entry: Entry, plain: Entry) -> str:
     """The advantage over plain LoRA in points, with its 95% interval."""
-    if entry is plain:
-        return ""
-    difference = advantage(entry, plain)
+    return "" if entry is plain else _difference(entry, plain)
+
+
+def _difference(entry: Entry, over: Entry, task: str | None = None) -> str:
+    """The advantage of one entry over another in points, with its 95% interval."""
+    difference = advantage(entry, over, task)
     return f"{difference.mean:+.1f} ± {difference.interval:.1f}"
 
 
@@ -150,10 +152,9 @@ def render_control(family: list[Comparison], label: str, budget: int, style: str
     header = ["task", "majority", *kinds, *(f"own over {kind}" for kind in kinds[1:])]
     table = []
     for task in own.tasks:
-        worth = [advantage(own, other, task) for other in others]
         scores = [str(entry.tasks[task]) for entry in entries]
-        differences = [f"{w.mean:+.1f} ± {w.interval:.1f}" for w in worth]
-        table.append([task, f"{family[0].majority[task]:.1f}", *scores, *differences])
+        worth = [_difference(own, other, task) for other in others]
+        table.append([task, f"{family[0].majority[task]:.1f}", *scores, *worth])
     return tabulate(table, headers=header, tablefmt=style, disable_numparse=True)
 
 

@@ -30,7 +30,6 @@ class LanguageModel(TaskModel):
 
     def __init__(self, backbone: AdaptedModel, tasks: Sequence[Task], new_tokens: int = 0) -> None:
         super().__init__(backbone, tasks)
-        self.new_tokens = new_tokens
         if new_tokens:
             own = backbone.base.generation_config
             filler = own.pad_token_id if own.pad_token_id is not None else _first(own.eos_token_id)
@@ -53,28 +52,20 @@ class LanguageModel(TaskModel):
         With neither, prompts padded on the left: "predictions" (b, new tokens), generated greedily.
         """
         if labels is not None:
-            wanted = labels[:, 1:] != IGNORED
-            likelihood = self._log_likelihood(input_ids, attention_mask, task_ids, labels[:, 1:].clamp(min=0))
-            return {"loss": -((likelihood * wanted).sum(1) / wanted.sum(1).clamp(min=1)).mean()}
+            return {"loss": answer_loss(self._logits(input_ids, attention_mask, task_ids), labels[:, 1:])}
         if scored is not None:
             own_tasks, scores = task_ids.repeat_interleave(options), []
             for rows in torch.arange(len(input_ids)).split(ROWS_AT_ONCE):
                 ids = input_ids[rows]
-                likelihood = self._log_likelihood(ids, attention_mask[rows], own_tasks[rows], ids[:, 1:])
+                likelihood = _log_likelihood(self._logits(ids, attention_mask[rows], own_tasks[rows]), ids[:, 1:])
                 scores.append((likelihood * scored[rows, 1:]).sum(1))
             return {"predictions": by_sample(torch.cat(scores), options).argmax(1).float()}
-        return {"predictions": self._generate(input_ids, attention_mask, task_ids)}
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "task_ids": task_ids}
+        return {"predictions": written(self.backbone, inputs, input_ids.shape[1])}
 
-    def _log_likelihood(self, input_ids: Tensor, attention_mask: Tensor, task_ids: Tensor, targets: Tensor) -> Tensor:
-        """Of each target (rows, s - 1) given the tokens before it."""
-        logits = self.backbone(input_ids=input_ids, attention_mask=attention_mask, task_ids=task_ids).logits[:, :-1]
-        return -F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
-
-    def _generate(self, input_ids: Tensor, attention_mask: Tensor, task_ids: Tensor) -> Tensor:
-        made = self.backbone.generate(input_ids=input_ids, attention_mask=attention_mask, task_ids=task_ids)
-        made = made[:, input_ids.shape[1] :]
-        filler = self.backbone.base.generation_config.pad_token_id
-        return F.pad(made, (0, self.new_tokens - made.shape[1]), value=filler)
+    def _logits(self, input_ids: Tensor, attention_mask: Tensor, task_ids: Tensor) -> Tensor:
+        """Of the tokens but the first, (rows, s - 1, words), each given those before it."""
+        return self.backbone(input_ids=input_ids, attention_mask=attention_mask, task_ids=task_ids).logits[:, :-1]
 
 
 @dataclass(frozen=True)
@@ -206,6 +197,25 @@ def write_greedily(model: AdaptedModel, new_tokens: int, end: int | list[int], f
     start = getattr(model.config, "decoder_start_token_id", None)
     tokens = {"eos_token_id": end, "pad_token_id": filler, "decoder_start_token_id": start}
     model.base.generation_config = GenerationConfig(max_new_tokens=new_tokens, do_sample=False, use_cache=True, **tokens)
+
+
+def written(model: AdaptedModel, inputs: dict[str, Tensor], prefix: int) -> Tensor:
+    """What ``generate`` writes after the ``prefix`` tokens that it gives back, padded to (b, new tokens)."""
+    made, config = model.generate(**inputs)[:, prefix:], model.base.generation_config
+    return F.pad(made, (0, config.max_new_tokens - made.shape[1]), value=config.pad_token_id)
+
+
+def answer_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """The mean over samples of each one's mean over tokens; logits (b, s, words), labels (b, s), IGNORED where none is
+    taken."""
+    wanted = labels != IGNORED
+    likelihood = _log_likelihood(logits, labels.clamp(min=0))
+    return -((likelihood * wanted).sum(1) / wanted.sum(1).clamp(min=1)).mean()
+
+
+def _log_likelihood(logits: Tensor, targets: Tensor) -> Tensor:
+    """Of each target (b, s) by logits (b, s, words)."""
+    return -F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
 
 
 def _first(value: int | list[int]) -> int:

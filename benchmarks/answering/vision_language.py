@@ -10,12 +10,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from datasets import Dataset
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from benchmarks.answering.language import IGNORED, write_greedily
+from benchmarks.answering.language import IGNORED, answer_loss, write_greedily, written
 from benchmarks.answering.pictures import PictureEmbedding
 from benchmarks.answering.way import Batch, TaskModel, Way, pad
 from benchmarks.suite import Task
@@ -35,11 +34,9 @@ class VisionLanguageModel(TaskModel):
 
     def __init__(self, backbone: AdaptedModel, tasks: Sequence[Task], way: VisionLanguage, seed: int) -> None:
         super().__init__(backbone, tasks)
-        self.new_tokens = way.new_tokens
-        self.end = way.end
         write_greedily(backbone, way.new_tokens, way.end, way.end)
         self.pictures = PictureEmbedding(way.vision_width, way.grid, backbone.config.hidden_size, seed)
-        if way.trained == "projection-biases-norms":
+        if way.trains_base:
             for parameter in biases_and_norms(backbone.base):
                 parameter.requires_grad_(True)
 
@@ -71,22 +68,15 @@ class VisionLanguageModel(TaskModel):
         embeds, mask = _packed(embeds, mask, last=causal)
         inputs = {"inputs_embeds": embeds, "attention_mask": mask, "task_ids": task_ids}
         if labels is None:
-            return {"predictions": self._generate(inputs, 0 if causal else 1)}
-        wanted, targets = labels != IGNORED, labels.clamp(min=0)
+            return {"predictions": written(self.backbone, inputs, prefix=0 if causal else 1)}
         if causal:
-            inputs["inputs_embeds"] = torch.cat([embeds, words(targets)], dim=1)
-            inputs["attention_mask"] = torch.cat([mask, wanted.long()], dim=1)
+            inputs["inputs_embeds"] = torch.cat([embeds, words(labels.clamp(min=0))], dim=1)
+            inputs["attention_mask"] = torch.cat([mask, (labels != IGNORED).long()], dim=1)
             inputs["position_ids"] = (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)
             logits = self.backbone(**inputs, logits_to_keep=labels.shape[1] + 1).logits[:, :-1]
         else:
             logits = self.backbone(**inputs, labels=labels).logits
-        losses = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none").view(labels.shape)
-        return {"loss": ((losses * wanted).sum(1) / wanted.sum(1)).mean()}
-
-    def _generate(self, inputs: dict[str, Tensor], prefix: int) -> Tensor:
-        """Tokens after the ``prefix`` that ``generate`` gives back, padded to one length with the end."""
-        made = self.backbone.generate(**inputs)[:, prefix:]
-        return F.pad(made, (0, self.new_tokens - made.shape[1]), value=self.end)
+        return {"loss": answer_loss(logits, labels)}
 
     def head(self, task: Task) -> dict[str, Tensor]:
         """What all tasks have in common besides their adapters: the projection, and biases and norms that are trained."""
@@ -124,6 +114,10 @@ class VisionLanguage(Way):
     name: ClassVar[str] = "vision-language"
     summary: ClassVar[str] = "words that a language model generates after projected pictures and a question"
     language: ClassVar[bool] = True
+
+    @property
+    def trains_base(self) -> bool:
+        return self.trained != "projection"
 
     def __post_init__(self) -> None:
         if self.trained not in TRAINED:
@@ -174,7 +168,7 @@ class VisionLanguage(Way):
 
     def head_parameters(self, tasks: Sequence[Task], model: nn.Module) -> int:
         projection = PictureEmbedding.count(self.vision_width, model.config.hidden_size)
-        own = biases_and_norms(model) if self.trained == "projection-biases-norms" else ()
+        own = biases_and_norms(model) if self.trains_base else ()
         return projection + sum(parameter.numel() for parameter in own)
 
     def more_positions(self, tasks: Sequence[Task]) -> int:
@@ -184,8 +178,9 @@ class VisionLanguage(Way):
         self, task: Task, outputs: dict[str, np.ndarray], tokenizer: PreTrainedTokenizerBase
     ) -> dict[str, np.ndarray | list[str]]:
         """ "text", what was generated, and for classes "prediction": the class of that name, NaN where there is none."""
-        written = [itertools.takewhile(lambda token: token != self.end, row) for row in outputs["predictions"].astype(int)]
-        texts = [text.strip() for text in tokenizer.batch_decode([[*row] for row in written], skip_special_tokens=True)]
+        rows = outputs["predictions"].astype(int)
+        own = [[*itertools.takewhile(lambda token: token != self.end, row)] for row in rows]
+        texts = [text.strip() for text in tokenizer.batch_decode(own, skip_special_tokens=True)]
         if task.written:
             return {"text": texts}
         place = {normal(label): float(i) for i, label in enumerate(task.labels)}

@@ -59,6 +59,11 @@ class Way(ABC):
     summary: ClassVar[str]
     language: ClassVar[bool] = False
 
+    @property
+    def trains_base(self) -> bool:
+        """Whether some of the backbone's own parameters are trained too, whatever the method."""
+        return False
+
     @abstractmethod
     def tokens(
         self, rows: Dataset, task: Task, tokenizer: PreTrainedTokenizerBase, max_length: int, training: bool
