@@ -1,4 +1,4 @@
-"""The command line: ``mtl-lora list | plan | run | report | predict | export``."""
+"""The command line: ``mtl-lora list | plan | run | diagnose | report | predict | export``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from tabulate import tabulate
 
-from benchmarks.options import RESULTS, Mirror, Results, RunId, TaskName, source_of, with_study_options
+from benchmarks.options import RESULTS, Features, Mirror, Results, RunId, TaskName, source_of, with_study_options
 from mtl_lora.errors import InvalidInput
 
 app = typer.Typer(
@@ -130,6 +130,21 @@ def run(
     except KeyboardInterrupt:
         print("mtl-lora: stopped; the same command goes on from here", file=sys.stderr)
         raise typer.Exit(130) from None
+
+
+@app.command()
+def diagnose(
+    runs: Annotated[list[str] | None, typer.Argument(help="ids of finished runs; all with an adapter unless given")] = None,
+    results: Results = RESULTS,
+    mirror: Mirror = None,
+    features: Features = None,
+) -> None:
+    """Look inside finished runs, for the report: do tasks disturb each other, what does each get, what do adapters cost?"""
+    _quiet()
+    from benchmarks.diagnosis import diagnose_runs
+    from benchmarks.records import RunStore
+
+    diagnose_runs(RunStore(results), runs or [], source_of(mirror, features))
 
 
 @app.command()

@@ -80,7 +80,7 @@ class RunConfig:
 @dataclass(frozen=True)
 class RunStore:
     """The folder of results: ``runs/<id>.json`` with ``<id>.predictions.parquet`` and the trained tensors in
-    ``<id>.safetensors``; ``checkpoints/<id>`` while running."""
+    ``<id>.safetensors``; ``checkpoints/<id>`` while running; ``diagnoses/<id>.json`` of those looked into."""
 
     folder: Path
 
@@ -92,6 +92,9 @@ class RunStore:
 
     def trained_path(self, run_id: str) -> Path:
         return self.folder / "runs" / f"{run_id}.safetensors"
+
+    def diagnosis_path(self, run_id: str) -> Path:
+        return self.folder / "diagnoses" / f"{run_id}.json"
 
     def find(self, run_id: str) -> dict[str, Any] | None:
         """The record of a finished run, or None."""

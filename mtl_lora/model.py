@@ -68,8 +68,10 @@ class AdaptedModel(nn.Module):
 
     def use_tasks(self, tasks: Tensor | Sequence[int | str]) -> AbstractContextManager[None]:
         """A context in which every forward pass uses these tasks, one a sample: ids (samples,) or names."""
-        if self.merged is not None and any(self.context.index(task) != self.tasks.index(self.merged) for task in tasks):
-            raise InvalidInput(f"task {self.merged} is merged into the base: unmerge() before using other tasks")
+        if self.merged is not None:
+            used = tasks.unique().tolist() if isinstance(tasks, Tensor) else tasks  # one by one costs as much as a layer
+            if any(self.context.index(task) != self.tasks.index(self.merged) for task in used):
+                raise InvalidInput(f"task {self.merged} is merged into the base: unmerge() before using other tasks")
         return self.context(tasks, next(self.base.parameters()).device)
 
     def forward(self, *args: Any, task_ids: Tensor | Sequence[int | str] | None = None, **kwargs: Any) -> Any:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from benchmarks.answering import TaskModel
 from benchmarks.data import Collator, encode
+from benchmarks.diagnosis import gradient
 from benchmarks.model import build_model
 from benchmarks.options import RESULTS, Results, studies
 from benchmarks.plan import Study
@@ -33,12 +34,10 @@ def gradients(model: TaskModel, study: Study) -> dict[str, Tensor]:
     """For each task, the gradient of its mean loss over the scored rows with respect to all adapters, as one vector."""
     tokenizer = study.source.tokenizer(study.backbone.id, study.backbone.revision)
     _, test = encode(study.data, tokenizer, study.way, study.backbone.max_length)
-    adapters = list(model.backbone.adapter_parameters().values())
     found = {}
     for index, data in enumerate(study.data):
         rows = test.select([i for i, task in enumerate(test["task_ids"]) if task == index])
-        loss = model(**Collator(study.way, tokenizer)(list(rows)))["loss"]
-        found[data.task.name] = torch.cat([g.flatten() for g in torch.autograd.grad(loss, adapters)])
+        found[data.task.name] = gradient(model, list(rows), Collator(study.way, tokenizer))
     return found
 
 
