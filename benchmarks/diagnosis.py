@@ -14,10 +14,7 @@ from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
-from sklearn.metrics import silhouette_score
 from torch import Tensor, nn
 
 from baselines.references import HeadsOnly
@@ -25,6 +22,7 @@ from benchmarks.answering import TaskModel
 from benchmarks.data import Collator, TaskData, encode, features_for, load_task
 from benchmarks.environment import environment, forget_memory
 from benchmarks.finished import FinishedRun
+from benchmarks.geometry import cosines, of_mtl_lora, separation, update_overlap, wide
 from benchmarks.model import build_model
 from benchmarks.plan import order_for_display
 from benchmarks.progress import duration
@@ -34,12 +32,10 @@ from benchmarks.sources import Source
 from benchmarks.speed.measure import ratio
 from benchmarks.suite import find_suite
 from mtl_lora import METHODS, AdaptedLinear, InvalidInput, MTLLoRA
-from mtl_lora.method import Factors, stable_softmax
 
 SCHEMA = 1
 ROWS = 64  # a task, of its training rows
 AT_ONCE = 32  # rows
-POINTS = 40  # drawn a task
 WARM_UP, ROUNDS = 2, 7
 
 Batch = Callable[[list[dict[str, Any]]], dict[str, Tensor]]
@@ -91,6 +87,7 @@ def diagnose(finished: FinishedRun, load: Callable[..., TaskData]) -> dict[str, 
     model.float()  # on an accelerator the backbone may be held in half precision
     layers = dict(model.backbone.layers())
     factors, middle = {name: wide(layer.factors()) for name, layer in layers.items()}, list(layers)[len(layers) // 2]
+    own = of_mtl_lora(layers, build_model(run, finished.source)) if run.method["name"] == MTLLoRA.name else {}
     gradients = torch.stack([gradient(model, rows, batch) for rows in trained.values()]).double()
     inputs = {task: mean_inputs(model, layers[middle], rows, batch) for task, rows in trained.items()}
     return {
@@ -101,7 +98,7 @@ def diagnose(finished: FinishedRun, load: Callable[..., TaskData]) -> dict[str, 
         "layers": list(layers),
         "gradient_cosine": cosines(gradients @ gradients.T),
         "update_overlap": update_overlap(list(factors.values()), len(run.tasks)),
-        **(of_mtl_lora(layers) if isinstance(model.backbone.method, MTLLoRA) else {}),
+        **own,
         "separation": {"layer": middle, **separation(factors[middle], inputs)},
         "inference": cost,
         "environment": environment(),
@@ -143,48 +140,6 @@ def _parts(rows: list[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any
     return (rows[start : start + size] for start in range(0, len(rows), size))
 
 
-def cosines(products: Tensor) -> Tensor:
-    """Cosines (T, T) of vectors with these products (T, T); NaN where one is 0."""
-    norms = products.diagonal().sqrt()
-    return products / norms.outer(norms)
-
-
-def wide(factors: Factors) -> Factors:
-    """The factors for analysis: in float64, on the CPU."""
-    return Factors(*(None if tensor is None else tensor.detach().double().cpu() for tensor in factors))
-
-
-def cores(factors: Factors, tasks: int) -> Tensor:
-    """C_t (T, R_out, R_in) in full, however the method writes it."""
-    if factors.core is None:
-        return torch.eye(len(factors.down)).to(factors.down).expand(tasks, -1, -1)
-    return factors.core.diag_embed() if factors.core.dim() == 2 else factors.core
-
-
-def update_overlap(factors: Sequence[Factors], tasks: int) -> Tensor:
-    """Cosines (T, T) of the tasks' updates U C_t D, those of all layers taken as one vector.
-
-    No update is formed: <U C_t D, U C_u D> = <C_t, (U' U) C_u (D D')>, products of small matrices.
-    """
-    products = torch.zeros(tasks, tasks, dtype=torch.float64)
-    for layer in factors:
-        core = cores(layer, tasks)
-        weighed = (layer.up.T @ layer.up) @ core @ (layer.down @ layer.down.T)
-        products += core.flatten(1) @ weighed.flatten(1).T
-    return cosines(products)
-
-
-def of_mtl_lora(layers: dict[str, AdaptedLinear]) -> dict[str, Any]:
-    """How each task mixes the up-projections of each layer (T, L, n), and how its transforms moved from their start."""
-    method = next(iter(layers.values())).method
-    mixing = [stable_softmax(layer.adapter["w"], method.temperature) for layer in layers.values()]
-    transforms = torch.stack([layer.adapter["Lambda"] for layer in layers.values()], dim=1)  # (T, L, r, r)
-    distance = (transforms - torch.eye(method.rank).to(transforms)).norm(dim=(2, 3)) / method.rank**0.5
-    differing = (transforms - transforms.mean(0)).square().sum((0, 2, 3)).argmax().item()
-    own = {"distance": distance, "layer": list(layers)[differing], "matrices": transforms[:, differing]}
-    return {"mixing": torch.stack(mixing, dim=1), "lambda": own}
-
-
 @torch.no_grad()
 def mean_inputs(model: TaskModel, layer: AdaptedLinear, rows: list[dict[str, Any]], batch: Batch) -> Tensor:
     """What the layer reads of each row, the mean over its tokens (rows, d_in) in float64.
@@ -212,37 +167,6 @@ def mean_inputs(model: TaskModel, layer: AdaptedLinear, rows: list[dict[str, Any
             means.append(total / count[:, None])
             sums.clear(), counts.clear()
     return torch.cat(means)
-
-
-def separation(factors: Factors, inputs: dict[str, Tensor]) -> dict[str, Any]:
-    """How far the tasks lie apart before and after C_t. inputs: what the layer reads of each task (rows, d_in)."""
-    before = {task: x @ factors.down.T for task, x in inputs.items()}
-    routed = zip(before.items(), cores(factors, len(inputs)), strict=True)
-    return {"before": scatter(before), "after": scatter({task: h @ core.T for (task, h), core in routed})}
-
-
-def scatter(vectors: dict[str, Tensor]) -> dict[str, Any]:
-    """The vectors (rows, width) of each task in the plane where all of them spread most, and the silhouette of tasks."""
-    together, sizes = torch.cat(list(vectors.values())), [len(own) for own in vectors.values()]
-    points, explained = plane(together)
-    owners = np.repeat(np.arange(len(sizes)), sizes)
-    defined = 1 < len(sizes) < len(together)
-    return {
-        "points": {task: own[:POINTS] for task, own in zip(vectors, points.split(sizes), strict=True)},
-        "explained": explained,
-        "silhouette": float(silhouette_score(together.numpy(), owners)) if defined else None,
-    }
-
-
-def plane(vectors: Tensor) -> tuple[Tensor, Tensor]:
-    """Principal components: points (rows, 2) of vectors (rows, width), and the share of the variance that each axis has.
-
-    The largest loading of an axis is positive, which leaves one answer.
-    """
-    centred = F.pad(vectors - vectors.mean(0), (0, max(2 - vectors.shape[1], 0)))  # of rank 1 the second axis is empty
-    _, spread, axes = torch.linalg.svd(centred, full_matrices=False)
-    signs = axes.gather(1, axes.abs().argmax(1, keepdim=True)).sign()
-    return centred @ (signs * axes)[:2].T, (spread.square() / spread.square().sum())[:2]
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,9 @@ from tiny_pictures import VISION, make_pictures
 from baselines.lora import LoRA
 from baselines.references import LoRAPerTask
 from benchmarks.data import Collator, encode, load_task
-from benchmarks.diagnosis import mean_inputs, of_mtl_lora, plane, separation, update_overlap, wide
+from benchmarks.diagnosis import mean_inputs
 from benchmarks.finished import FinishedRun
+from benchmarks.geometry import of_mtl_lora, plane, separation, update_overlap, wide
 from benchmarks.protocols import max_length_of, way_of_run
 from benchmarks.records import RunStore
 from benchmarks.sources import Source
@@ -97,19 +99,22 @@ def test_overlap_of_one_lora_is_one_and_of_separate_ones_that_of_their_products(
 
 @torch.no_grad()
 def test_transforms_are_told_by_how_far_they_moved() -> None:
-    layers = dict(AdaptedModel(tiny_llama(), MTLLoRA(rank=4), TASKS, LLAMA_TARGETS).layers())
-    start = of_mtl_lora(layers)
+    untrained, model = (AdaptedModel(tiny_llama(), MTLLoRA(rank=4), TASKS, LLAMA_TARGETS) for _ in range(2))
+    layers, at_start = dict(model.layers()), SimpleNamespace(backbone=untrained)
+    start = of_mtl_lora(layers, at_start)
     assert start["mixing"].shape == (3, len(layers), 3) and start["lambda"]["distance"].eq(0).all()
+    assert start["mixing_moved"].shape == (3, len(layers)) and start["mixing_moved"].eq(0).all()
     torch.testing.assert_close(start["mixing"].sum(2), torch.ones(3, len(layers)))
     first, *_, moved = list(layers)[:4]
     layers[first].adapter["Lambda"].add_(5.0)  # far, but the tasks alike
     layers[moved].adapter["Lambda"][1, 0, 2] = 3.0
     layers[moved].adapter["w"][2] = torch.tensor([0.0, 9.0, 0.0])
-    found = of_mtl_lora(layers)
+    found = of_mtl_lora(layers, at_start)
     assert found["lambda"]["layer"] == moved and found["lambda"]["distance"][1, 3] == 3.0 / 4**0.5
     assert found["lambda"]["distance"][:, 0].tolist() == [10.0] * 3
     assert torch.equal(found["lambda"]["matrices"], layers[moved].adapter["Lambda"])
     torch.testing.assert_close(found["mixing"][2, 3], torch.tensor([0.0, 1.0, 0.0]))
+    assert found["mixing_moved"][2, 3].item() == pytest.approx(1 - start["mixing"][2, 3, 1].item(), abs=1e-6)
 
 
 def test_points_are_the_principal_components() -> None:
@@ -142,7 +147,7 @@ def test_the_diagnosis_of_a_run_is_whole(finished: RunStore) -> None:
     common = ["schema", "id", "rows", "tasks", "layers", "gradient_cosine", "update_overlap"]
     last = ["separation", "inference", "environment"]
     lora, mtl = diagnosis(finished, "lora"), diagnosis(finished)
-    assert list(lora) == [*common, *last] and list(mtl) == [*common, "mixing", "lambda", *last]
+    assert list(lora) == [*common, *last] and list(mtl) == [*common, "mixing", "mixing_moved", "lambda", *last]
     assert mtl["tasks"] == QUICK and mtl["rows"] == 40 and np.shape(mtl["mixing"]) == (3, len(mtl["layers"]), 3)
     assert lora["update_overlap"] == [[1.0] * 3] * 3 and np.diag(mtl["gradient_cosine"]).tolist() == [1.0] * 3
     for stage in ("before", "after"):
