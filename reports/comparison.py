@@ -13,8 +13,8 @@ from scipy import stats
 from benchmarks.plan import order_for_display
 from benchmarks.suite import find_suite
 from mtl_lora import find_method
+from reports.results import Record
 
-Record = dict[str, Any]
 FREE = ("method", "seed", "budget")  # what may differ between the runs of one comparison
 
 
@@ -34,7 +34,7 @@ class Cell:
         return 1.96 * self.error if self.spread is None else t_interval(self.spread, self.seeds)
 
     def __str__(self) -> str:
-        return f"{self.mean:.1f} ({self.error:.1f})" if self.spread is None else f"{self.mean:.1f} ± {self.spread:.1f}"
+        return f"{self.mean:.1f} ({self.error:.1f})" if self.spread is None else f"{self.mean:.1f} ± {self.interval:.1f}"
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class Entry:
     parameters: int
     heads: int
     base: int
+    runs: dict[int, str]  # seed -> id of the record
     by_seed: dict[int, float]  # seed -> score of the suite in percent
     tasks: dict[str, Cell]
     tasks_by_seed: dict[str, dict[int, float]]  # task -> seed -> percent
@@ -189,6 +190,7 @@ def _entry(label: str, budget: int, tasks: list[str], groups: dict[str, list[str
         parameters=parameters["trained"] - parameters["heads"],
         heads=parameters["heads"],
         base=parameters["base"],
+        runs={r["config"]["seed"]: r["id"] for r in records},
         by_seed={r["config"]["seed"]: 100 * r["score"] for r in records},
         tasks={task: _mean_of([task], records) for task in tasks},
         tasks_by_seed={task: {r["config"]["seed"]: 100 * r["scores"][task]["score"] for r in records} for task in tasks},

@@ -1,106 +1,185 @@
-"""Plots of comparisons."""
+"""Figures of scores: against parameters, against conflict, and who beats whom."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import EngFormatter, FixedLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from benchmarks.plan import order_for_display
-from reports.comparison import Comparison, Entry, advantage
+from reports.certainty import Certainty
+from reports.comparison import Cell, Comparison, Entry, advantage
+from reports.style import PARAMETERS, STYLES, Figure, bars, save, short, style, subject
 
-# One look a method, everywhere: colours of Okabe and Ito that the colour-blind tell apart, and a marker of its own.
-STYLES = {
-    "lora": ("#0072B2", "o"),
-    "dora": ("#56B4E9", "s"),
-    "multilora": ("#E69F00", "D"),
-    "moelora": ("#009E73", "^"),
-    "mtl-lora": ("#D55E00", "v"),
-    "heads-only": ("#999999", "x"),
-    "lora-per-task": ("#000000", "P"),
-    "full": ("#666666", "*"),
-}
-OTHER = ("#CC79A7", "X")
+COLUMNS = 4  # panels side by side
 
 
-def _style(entry: Entry) -> dict:
-    colour, marker = STYLES.get(entry.name, OTHER)
-    line = "--" if entry.reference else "-"
-    return {"color": colour, "marker": marker, "linestyle": line, "label": entry.label, "capsize": 3, "linewidth": 1.4}
+def parameters_against_score(comparison: Comparison, folder: Path, name: str) -> Figure:
+    """Trained adapter parameters (log axis) against the suite's score, a line a method, and the Pareto front.
 
-
-def parameters_against_score(comparison: Comparison, path: Path) -> None:
-    """Trained adapter parameters (log axis) against the suite's score, a line a method over its budgets.
-
-    Bars: 95% intervals, over seeds where there are several, else over scored rows. References stand at the budget they were
-    given, those of no budget as lines across.
+    Bars: 95% intervals, over seeds where there are several, else over scored rows. References of no budget are lines across.
     """
-    figure, axes = plt.subplots(figsize=(6.4, 4.4), constrained_layout=True)
+    with plt.rc_context(PARAMETERS):
+        figure, axes = plt.subplots(figsize=(7.6, 4.6), constrained_layout=True)
+        _curves(axes, comparison, lambda entry: entry.score)
+        axes.set_xlabel("trained adapter parameters")
+        axes.set_ylabel("mean score of the suite (%)")
+        figure.suptitle(f"{subject(comparison)}\n{bars(comparison)}", fontsize=11)
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        caption = (
+            f"Trained parameters against the mean score of {subject(comparison)}, a line a method; {bars(comparison)}. "
+        )
+        if len(comparison.budgets) > 1:
+            caption += "Ringed, on the grey line: the Pareto front of the methods matched at a budget."
+        return save(figure, folder, name, caption)
+
+
+def parameters_against_tasks(comparison: Comparison, folder: Path, name: str) -> Figure:
+    """The same for each task, or each group of tasks where the suite has groups: a panel each."""
+    groups = comparison.groups
+    names = [*groups] if groups else [*comparison.majority]
+    rows = -(-len(names) // COLUMNS)
+    with plt.rc_context(PARAMETERS):
+        figure, panels = plt.subplots(
+            rows, min(COLUMNS, len(names)), figsize=(12, 0.9 + 2.7 * rows), squeeze=False, constrained_layout=True
+        )
+        for axes, task in zip(panels.flat, names, strict=False):
+            _curves(axes, comparison, lambda entry, task=task: (entry.groups if groups else entry.tasks)[task])
+            axes.set_title(task)
+        for axes in panels.flat[len(names) :]:
+            axes.set_axis_off()
+        for axes in panels[:, 0]:
+            axes.set_ylabel("score (%)")
+        handles, labels = panels.flat[0].get_legend_handles_labels()
+        figure.legend(handles, labels, frameon=False, loc="outside lower center", ncols=4)
+        about = f"trained adapter parameters against score: {subject(comparison)}; {bars(comparison)}"
+        figure.suptitle(about, fontsize=11)
+        return save(figure, folder, name, f"Trained parameters against the score of each task of {subject(comparison)}.")
+
+
+def pareto_front(points: list[tuple[int, float]]) -> list[int]:
+    """Places of the points (budget, score) that no other one beats: none has no greater budget and a higher score, or a
+    smaller budget and as high a one."""
+    front: list[int] = []
+    for place in sorted(range(len(points)), key=lambda place: (points[place][0], -points[place][1])):
+        if not front or points[place][1] > points[front[-1]][1]:
+            front.append(place)
+    return front
+
+
+def _curves(axes: Axes, comparison: Comparison, value: Callable[[Entry], Cell]) -> None:
+    if len(comparison.budgets) > 1:
+        matched = [e for e in comparison.entries if e.budget and not e.reference]
+        best = [matched[place] for place in pareto_front([(e.budget, value(e).mean) for e in matched])]
+        front = [e.parameters for e in best], [value(e).mean for e in best]
+        axes.plot(*front, color="#BBBBBB", linewidth=6, zorder=0, solid_capstyle="round")
+        axes.scatter(*front, s=150, facecolors="none", edgecolors="#777777", linewidths=1.2, zorder=3)
     for entries in _lines(comparison):
-        points = [(e.budget if e.reference else e.parameters, e.score) for e in entries]
+        cells = [value(entry) for entry in entries]
         if entries[0].budget:
             axes.errorbar(
-                [parameters for parameters, _ in points],
-                [score.mean for _, score in points],
-                yerr=[score.interval for _, score in points],
-                **_style(entries[0]),
+                [entry.parameters for entry in entries],
+                [cell.mean for cell in cells],
+                yerr=[cell.interval for cell in cells],
+                **style(entries[0]),
             )
         else:
-            style = _style(entries[0])
-            label = f"{entries[0].label} ({_short(entries[0].parameters)})"
-            axes.axhline(points[0][1].mean, color=style["color"], linestyle=":", linewidth=1.4, label=label)
-    if len(comparison.budgets) > 1:
+            label = f"{entries[0].label} ({short(entries[0].parameters)})"
+            axes.axhline(cells[0].mean, color=style(entries[0])["color"], linestyle=":", linewidth=1.5, label=label)
+    places = sorted({*comparison.budgets} | {e.parameters for e in comparison.entries if e.reference and e.budget})
+    if len(places) > 1:
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(FixedLocator(comparison.budgets))
+        apart = [place for i, place in enumerate(places) if not i or place > 1.3 * places[i - 1]]
+        axes.xaxis.set_major_locator(FixedLocator(apart))
         axes.xaxis.set_minor_locator(NullLocator())
     else:
         axes.margins(x=0.15)
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.set_xlabel("trained adapter parameters")
-    axes.set_ylabel("mean score of the suite (%)")
-    figure.suptitle(f"{subject(comparison)}\n{_bars(comparison)}", fontsize=10)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda count, _: short(count)))
+    axes.tick_params(axis="x", labelrotation=45)
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
 
 
-def conflict_against_score(family: list[Comparison], path: Path) -> None:
+def wins(comparison: Comparison, certainties: dict[int, Certainty], folder: Path, name: str) -> Figure:
+    """Who beats whom: a matrix a budget, the row's method over the column's in points; bold where sure, tasks won below."""
+    budgets = [*certainties]
+    matched = [[e for e in certainties[budget].entries if not e.reference] for budget in budgets]
+    with plt.rc_context(PARAMETERS):
+        figure, panels = plt.subplots(
+            1, len(budgets), figsize=(1.2 + 4.4 * len(budgets), 4.4), squeeze=False, constrained_layout=True
+        )
+        tables = [_differences(certainties[b], entries) for b, entries in zip(budgets, matched, strict=True)]
+        limit = max(1.0, *(np.nanmax(np.abs(table), initial=0) for table in tables))
+        for axes, budget, entries, table in zip(panels.flat, budgets, matched, tables, strict=True):
+            image = axes.imshow(table, cmap="PuOr_r", vmin=-limit, vmax=limit)
+            labels = [entry.label.partition(":")[0] for entry in entries]
+            axes.set_xticks(range(len(labels)), labels, rotation=35, ha="right")
+            axes.set_yticks(range(len(labels)), labels if budget == budgets[0] else [])
+            axes.set_title(f"{short(budget)} adapter parameters")
+            _write_contests(axes, certainties[budget], entries, limit)
+        figure.colorbar(image, ax=panels, label="row over column (points)", shrink=0.8)
+        figure.suptitle(f"{subject(comparison)}: who beats whom", fontsize=11)
+        caption = (
+            f"Mean score of {subject(comparison)}, the row's method over the column's, in points; bold with a star where "
+            "sure (p < 0.05, Holm); below it the tasks on which the row's method scored higher and lower."
+        )
+        return save(figure, folder, name, caption)
+
+
+def _differences(certainty: Certainty, entries: list[Entry]) -> np.ndarray:
+    contests = [[certainty.contest(a.label, b.label) if a is not b else None for b in entries] for a in entries]
+    return np.array([[contest.difference if contest else np.nan for contest in row] for row in contests])
+
+
+def _write_contests(axes: Axes, certainty: Certainty, entries: list[Entry], limit: float) -> None:
+    for row, first in enumerate(entries):
+        for column, second in enumerate(entries):
+            contest = certainty.contest(first.label, second.label) if first is not second else None
+            if contest is None:
+                continue
+            by_task = [certainty.contest(first.label, second.label, task).difference for task in first.tasks]
+            star, weight = ("*", "bold") if contest.sure else ("", "normal")
+            text = f"{contest.difference:+.1f}{star}\n{sum(d > 0 for d in by_task)}:{sum(d < 0 for d in by_task)}"
+            colour = "white" if abs(contest.difference) > 0.6 * limit else "black"
+            axes.text(column, row, text, ha="center", va="center", fontsize=9, weight=weight, color=colour)
+
+
+def conflict_against_score(family: list[Comparison], folder: Path, name: str) -> Figure:
     """The conflict of the data against the suite's score, a panel a budget; below, the advantage over plain LoRA.
 
     The advantage is taken seed by seed. Bars: 95% intervals.
     """
     budgets = family[0].budgets
-    shape = {"figsize": (1 + 3.6 * len(budgets), 6.6), "squeeze": False, "constrained_layout": True}
-    figure, panels = plt.subplots(2, len(budgets), sharex=True, sharey="row", **shape)
-    for column, budget in enumerate(budgets):
-        upper, lower = panels[:, column]
-        _across(upper, family, budget, lambda entry, _: entry.score)
-        _across(lower, family, budget, lambda entry, lora: advantage(entry, lora))
-        lower.axhline(0, color=STYLES["lora"][0], linewidth=1.4)
-        upper.set_title(f"{_short(budget)} adapter parameters", fontsize=10)
-        lower.set_xlabel("conflict between the tasks")
-        lower.set_xticks([comparison.conflict for comparison in family])
-    panels[0, 0].set_ylabel("mean score of the suite (%)")
-    panels[1, 0].set_ylabel("advantage over plain LoRA (points)")
-    shown = {}  # a method may be missing from a panel
-    for panel in panels[0]:
-        shown |= dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
-    labels = order_for_display(shown)
-    place = {"loc": "outside lower center", "ncols": min(len(labels), 4)}
-    figure.legend([shown[label] for label in labels], labels, frameon=False, fontsize=8, **place)
-    figure.suptitle(f"{subject(family[0], conflict=False)}\n{_bars(family[0])}", fontsize=10)
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+    shape = {"figsize": (1 + 3.8 * len(budgets), 7.0), "squeeze": False, "constrained_layout": True}
+    with plt.rc_context(PARAMETERS):
+        figure, panels = plt.subplots(2, len(budgets), sharex=True, sharey="row", **shape)
+        for column, budget in enumerate(budgets):
+            upper, lower = panels[:, column]
+            _across(upper, family, budget, lambda entry, _: entry.score)
+            _across(lower, family, budget, lambda entry, lora: advantage(entry, lora))
+            lower.axhline(0, color=STYLES["lora"][0], linewidth=1.5)
+            upper.set_title(f"{short(budget)} adapter parameters")
+            lower.set_xlabel("conflict between the tasks")
+            lower.set_xticks([comparison.conflict for comparison in family])
+        panels[0, 0].set_ylabel("mean score of the suite (%)")
+        panels[1, 0].set_ylabel("advantage over plain LoRA (points)")
+        shown = {}  # a method may be missing from a panel
+        for panel in panels[0]:
+            shown |= dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
+        labels = order_for_display(shown)
+        place = {"loc": "outside lower center", "ncols": min(len(labels), 4)}
+        figure.legend([shown[label] for label in labels], labels, frameon=False, **place)
+        about = f"{subject(family[0], conflict=False)}; {bars(family[0])}"
+        figure.suptitle(about, fontsize=11)
+        return save(
+            figure, folder, name, f"Conflict of the data against the mean score and the advantage over LoRA: {about}."
+        )
 
 
-def _across(axes: Axes, family: list[Comparison], budget: int, value) -> None:
+def _across(axes: Axes, family: list[Comparison], budget: int, value: Callable[[Entry, Entry], Cell]) -> None:
     """A line a method over the conflicts of a family; without plain LoRA where its own difference would be shown."""
     lines: dict[str, list] = {}
     for comparison in family:
@@ -113,27 +192,10 @@ def _across(axes: Axes, family: list[Comparison], budget: int, value) -> None:
         if all(cell.mean == 0 and cell.spread in (0, None) for cell in cells):
             continue
         places = [conflict for conflict, _, _ in points]
-        axes.errorbar(places, [c.mean for c in cells], yerr=[c.interval for c in cells], **_style(points[0][2]))
+        axes.errorbar(places, [c.mean for c in cells], yerr=[c.interval for c in cells], **style(points[0][2]))
     axes.grid(alpha=0.3)
 
 
 def _lines(comparison: Comparison) -> list[list[Entry]]:
     labels = dict.fromkeys(entry.label for entry in comparison.entries)
     return [[entry for entry in comparison.entries if entry.label == label] for label in labels]
-
-
-def subject(comparison: Comparison, conflict: bool = True) -> str:
-    """Suite, backbone and conflict."""
-    name = f"{comparison.config['suite']} on {comparison.config['backbone']['id']}"
-    return name + (f", conflict {comparison.conflict:g}" if conflict and comparison.conflict is not None else "")
-
-
-def _bars(comparison: Comparison) -> str:
-    seeds = sorted({len(entry.seeds) for entry in comparison.entries})
-    several = [f"over {' or '.join(str(count) for count in seeds if count > 1)} seeds"] * (seeds[-1] > 1)
-    single = ["over scored rows where there is one seed"] * (seeds[0] == 1)
-    return f"bars: 95% intervals {', '.join(several + single)}"
-
-
-def _short(count: int) -> str:
-    return EngFormatter(sep="", places=0)(count)

@@ -1,108 +1,108 @@
-"""Writes the report: everything that ``results/runs`` can tell, on screen and in files."""
+"""Writes the report: everything that a folder of results can tell, as one page and in files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 
-from benchmarks.records import RunStore
+from benchmarks.plan import order_for_display
+from benchmarks.progress import shown
 from benchmarks.sources import Source
 from benchmarks.suite import find_suite
-from mtl_lora.errors import InvalidInput
-from reports.comparison import Comparison, by_conflict, by_pictures, compare
-from reports.plots import conflict_against_score, parameters_against_score
+from reports import page
+from reports.comparison import Comparison, Entry, compare
+from reports.results import Results
 from reports.samples import draw_samples
-from reports.tables import CONTROL, INTERVAL, controlled, notes, render, render_conflict, render_control, title, write_csv
+from reports.sections import Part, Section, Suites
+from reports.table import Table, Text
+from reports.tables import difference, long_table
 
-SAMPLES = "samples"  # folder of pictures that belong to data sets; those of generated data lie beside the report
+SAMPLES = "samples"  # folder of pictures that belong to data sets; those of generated data are figures
+SUMMARY = (
+    "Mean score of each suite in percent; in parentheses the advantage over plain LoRA in points, with its 95% interval "
+    "over seeds (Student's t), or over scored rows where there is one seed. What was trained on how much, and how sure "
+    "it is, stands in the sections."
+)
 
 
-def write_report(results: Path, out: Path, source: Source | None = None) -> None:
-    """Print every comparison and write comparison.{md,csv,tex} and the plots into ``out``.
+def write_report(folder: Path, out: Path, source: Source | None = None) -> None:
+    """Write page, tables and figures into ``out``, and print the summary and what the data supports.
 
     source: where the data of the runs are, for pictures with the methods' answers; generated ones are always drawn.
     """
-    store = RunStore(results)
-    records = store.all()
-    if not records:
-        raise InvalidInput(f"no run records in {results / 'runs'}: `mtl-lora run` makes them")
-    out.mkdir(parents=True, exist_ok=True)
-    comparisons = compare(records)
-    page = _Page()
-    for number, family in enumerate(by_conflict(comparisons), 1):
-        _conflicts(page, family, out / f"conflict-{family[0].config['suite']}-{number}.png")
-    controls: list[Comparison] = []
-    for family in by_pictures(comparisons):
-        _control(page, family)
-        controls += family[1:]
-    drawn: set[str] = set()
-    for number, comparison in enumerate(comparisons, 1):
-        if any(comparison is control for control in controls):
-            continue
+    results = Results(folder)
+    for part in (page.TABLES, page.FIGURES):
+        (out / part).mkdir(parents=True, exist_ok=True)
+    comparisons = compare(results.records)
+    suites = Suites(results, comparisons, out / page.FIGURES)
+    sections, names = [], suites.names()
+    with shown("report", len(names), True) as advance:
+        for name in names:
+            section = suites.section(name)
+            section.parts.extend(_samples(suites.of(name)[0], results, source, out))
+            sections.append(section)
+            advance()
+    sections += [*suites.unmeasured(), *suites.speed()]
+    summary = summary_table([comparison for name in names for comparison in suites.of(name)])
+    _write_tables([summary, long_table(comparisons), *_tables(sections)], out / page.TABLES)
+    (out / "index.html").write_text(page.html(sections, summary, comparisons, results, out))
+    (out / "index.md").write_text(page.markdown(sections, summary))
+    print(f"{summary.plain()}\n\n{SUMMARY}\n")
+    for section in sections:
+        for part in section.parts:
+            if part.points and not part.folded:
+                print("\n".join([f"{section.name}, {part.title}", *(f"- {point}" for point in part.points), ""]))
+    print(f"written: {out}/index.html, with index.md, {page.TABLES}/ and {page.FIGURES}/ beside it")
+
+
+def summary_table(comparisons: list[Comparison]) -> Table:
+    """A row a comparison and budget of several matched methods, a column a method."""
+    labels = order_for_display({e.name for c in comparisons for e in c.entries if not e.reference})
+    rows = []
+    for comparison in comparisons:
         for budget in comparison.budgets:
-            remarks = notes(comparison, comparison.at(budget))
-            page.table(title(comparison, budget), lambda style, c=comparison, b=budget: render(c, b, style), remarks)
-        plot = out / f"parameters-{comparison.config['suite']}-{number}.png"
-        parameters_against_score(comparison, plot)
-        page.plot("parameters against score", plot)
-        if comparison.config["suite"] not in drawn:
-            _samples(page, comparison, store, source, out)
-        drawn.add(comparison.config["suite"])
-    page.write(out)
-    write_csv(comparisons, out / "comparison.csv")
-    print(f"written: {out}/comparison.md, .csv, .tex and {page.plots} plot(s)")
+            entries = {entry.name: entry for entry in comparison.at(budget) if not entry.reference}
+            if len(entries) > 1:
+                cells = [_summed(entries[label], entries.get("lora")) if label in entries else "" for label in labels]
+                share = f"{budget:,} ({budget / comparison.entries[0].base:.1%})"
+                rows.append([brief(comparison), share, *cells])
+    return Table("summary", "Every suite at every budget", ["suite", "adapter parameters", *labels], rows, [SUMMARY])
 
 
-def _samples(page: _Page, comparison: Comparison, store: RunStore, source: Source | None, out: Path) -> None:
+def brief(comparison: Comparison) -> str:
+    """Suite, and what was cut or set."""
+    rows, conflict = comparison.config["max_train"], comparison.conflict
+    parts = [comparison.config["suite"]]
+    parts += [f"{rows:,} rows a task"] if rows else []
+    parts += [f"conflict {conflict:g}"] if conflict is not None else []
+    return ", ".join(parts)
+
+
+def _summed(entry: Entry, plain: Entry | None) -> Text:
+    text = f"{entry.score.mean:.1f}"
+    if plain and entry is not plain:
+        text += f" ({difference(entry, plain)})"
+    return Text(text, runs=tuple(entry.runs.values()))
+
+
+def _samples(comparison: Comparison, results: Results, source: Source | None, out: Path) -> Iterable[Part]:
     """Pictures with every answer: of generated data in the page, of data sets in a folder that is not for publishing."""
     if comparison.conflict is not None:
-        for path in draw_samples(comparison, store, Source(), out):
-            page.plot("pictures and answers", path)
+        figures = draw_samples(comparison, results, Source(), out / page.FIGURES)
+        if figures:
+            yield Part("Pictures and answers", blocks=figures, folded=True)
     elif find_suite(comparison.config["suite"]).pictures and source is not None:
         (out / SAMPLES).mkdir(exist_ok=True)
-        for path in draw_samples(comparison, store, source, out / SAMPLES):
-            print(f"pictures and answers: {path}")
+        for figure in draw_samples(comparison, results, source, out / SAMPLES):
+            print(f"pictures and answers: {out / SAMPLES / figure.name}.png")
 
 
-def _control(page: _Page, family: list[Comparison]) -> None:
-    for budget in family[0].budgets:
-        for label, having in controlled(family, budget).items():
-            page.table(
-                f"Own pictures against others, {label}: {title(family[0], budget)}",
-                lambda style, b=budget, own=label, of=having: render_control(of, own, b, style),
-                [CONTROL],
-            )
+def _tables(sections: Iterable[Section]) -> Iterable[Table]:
+    return (block for section in sections for part in section.parts for block in part.blocks if isinstance(block, Table))
 
 
-def _conflicts(page: _Page, family: list[Comparison], plot: Path) -> None:
-    for budget in family[0].budgets:
-        page.table(
-            f"Score against conflict, {title(family[0], budget, conflict=False)}",
-            lambda style, b=budget: render_conflict(family, b, style),
-            [
-                "Mean score of the suite in percent; in parentheses the advantage over plain LoRA in points, seed by seed, "
-                f"with its {INTERVAL}."
-            ],
-        )
-    conflict_against_score(family, plot)
-    page.plot("score against conflict", plot)
-
-
-class _Page:
-    """The same tables for the screen, for Markdown and for LaTeX."""
-
-    def __init__(self) -> None:
-        self.markdown, self.latex, self.plots = ["# Comparison of methods"], [], 0
-
-    def table(self, heading: str, render_in: Callable[[str], str], remarks: list[str]) -> None:
-        print("\n".join([heading, "", render_in("simple"), "", *remarks, ""]))
-        self.markdown += [f"## {heading}", render_in("github"), "\n".join(f"- {line}" for line in remarks)]
-        self.latex += [f"% {line}" for line in (heading, *remarks)] + [render_in("latex_booktabs"), ""]
-
-    def plot(self, what: str, path: Path) -> None:
-        self.markdown.append(f"![{what}]({path.name})")
-        self.plots += 1
-
-    def write(self, out: Path) -> None:
-        (out / "comparison.md").write_text("\n\n".join(self.markdown) + "\n")
-        (out / "comparison.tex").write_text("\n".join(self.latex))
+def _write_tables(tables: Iterable[Table], folder: Path) -> None:
+    for table in tables:
+        (folder / f"{table.name}.csv").write_text(table.csv())
+        (folder / f"{table.name}.md").write_text(table.markdown())
+        (folder / f"{table.name}.tex").write_text(table.latex())

@@ -9,17 +9,18 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure as Drawing
 
 from benchmarks.data import TaskData, load_task
 from benchmarks.features import decode
 from benchmarks.plan import order_for_display
-from benchmarks.records import RunStore
 from benchmarks.sources import Source
 from benchmarks.suite import Task, find_suite
 from benchmarks.world.forms import decode_picture
 from mtl_lora.errors import InvalidInput
-from reports.comparison import Comparison, Record
-from reports.plots import subject
+from reports.comparison import Comparison
+from reports.results import Record, Results
+from reports.style import Figure, save, subject
 
 COLUMNS, ROWS = 3, 2
 PICTURE, LINE = 2.2, 0.17  # heights in inches
@@ -37,25 +38,23 @@ class Sample:
     said: dict[str, tuple[str, float]]
 
 
-def draw_samples(comparison: Comparison, store: RunStore, source: Source, out: Path) -> list[Path]:
+def draw_samples(comparison: Comparison, results: Results, source: Source, out: Path) -> list[Figure]:
     """A figure for each task with pictures: the first rows that were scored, at the greatest budget and the first seed."""
     config, records = comparison.config, _one_a_method(comparison)
     suite = find_suite(config["suite"])
     suite = suite if comparison.conflict is None else suite.with_conflict(comparison.conflict)
-    tables = {
-        label: pd.read_parquet(store.record_path(record["id"]).with_suffix(".predictions.parquet"))
-        for label, record in records.items()
-    }
+    tables = {label: results.predictions(record["id"]) for label, record in records.items()}
     size, seed = f"{comparison.budgets[-1]:,} adapter parameters", next(iter(records.values()))["config"]["seed"]
-    paths, about = [], f"{subject(comparison)}, {size}, seed {seed}"
+    figures, about = [], f"{subject(comparison)}, {size}, seed {seed}"
     for task in suite.select(config["tasks"]):
         if task.pictures or task.picture_column:
             data = load_task(task, source, config["split"], config["max_train"], config["max_eval"])
             if data.fingerprint != config["data"][task.name]:
                 raise InvalidInput(f"the rows of task {task.name} are not those that were scored: no pictures are drawn")
-            paths.append(out / f"samples-{suite.name}-{task.name}.png")
-            _draw(f"{task.name}: {task.summary}\n{about}", task, _samples(data, tables), paths[-1])
-    return paths
+            drawing = _drawn(f"{task.name}: {task.summary}\n{about}", task, _samples(data, tables))
+            caption = f"{task.name}: the first scored pictures with every method's answer; {about}."
+            figures.append(save(drawing, out, f"samples-{suite.name}-{task.name}", caption))
+    return figures
 
 
 def _one_a_method(comparison: Comparison) -> dict[str, Record]:
@@ -91,7 +90,7 @@ def _said(task: Task, own: pd.Series) -> tuple[str, float]:
     return task.labels[int(own["prediction"])], float(own["prediction"] == own["label"])
 
 
-def _draw(title: str, task: Task, samples: list[Sample], path: Path) -> None:
+def _drawn(title: str, task: Task, samples: list[Sample]) -> Drawing:
     """Pictures in a grid, each with its :func:`_lines` below."""
     under = [_lines(task, sample) for sample in samples]
     depth = (max(map(len, under)) + 1) * LINE
@@ -108,8 +107,7 @@ def _draw(title: str, task: Task, samples: list[Sample], path: Path) -> None:
             panel.annotate(line, (0, 0), **below, va="top", fontsize=8.5, parse_math=False, **look)
     edges = {"left": 0.02, "right": 0.99, "top": 1 - 0.7 / height, "bottom": depth / height}
     figure.subplots_adjust(**edges, hspace=depth / PICTURE, wspace=0.08)
-    figure.savefig(path, dpi=90)
-    plt.close(figure)
+    return figure
 
 
 def _lines(task: Task, sample: Sample) -> list[tuple[str, dict[str, str]]]:

@@ -73,8 +73,8 @@ def test_the_paper_protocol_is_each_methods_released_script(tiny: Path, tmp_path
     assert parameters["multilora"] > 2.9 * parameters["lora"] and parameters["mtl-lora"] > 1.7 * parameters["lora"]
     capsys.readouterr()
     assert mtl_lora("report", "--results", tmp_path) == 0
-    shown = capsys.readouterr().out
-    assert "protocol paper, answered by generation" in shown and "unanswered, %" in shown
+    shown = (tmp_path / "report" / "index.md").read_text()
+    assert "Protocol paper, " in shown and "answered by generation" in shown and "unanswered, %" in shown
     assert "mtl-lora learning_rate 0.0003, match words-or-digits, max_length 256, warmup 0.01" in shown
 
 

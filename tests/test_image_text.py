@@ -320,14 +320,13 @@ def test_the_report_has_the_control_and_draws_samples_where_the_data_is(
 ) -> None:
     where = ["report", "--results", finished.folder, "--out", tmp_path]
     assert mtl_lora(*where) == 0
-    page = (tmp_path / "comparison.md").read_text()
-    control, main = (line for line in page.splitlines() if line.startswith("## "))
-    assert control.startswith("## Own pictures against others, lora: image-text") and main.startswith("## image-text")
+    page = (tmp_path / "index.md").read_text()
+    assert "## image-text" in page and "### Own pictures against others, lora: image-text" in page
     lora = next(r for r in finished.all() if r["config"]["answering"]["pictures"] == "own" and "'lora'" in str(r["config"]))
     for task in TASKS:
         assert f"{100 * lora['scores'][task.name]['score']:.1f} (" in page
-    assert not (tmp_path / "samples").exists() and ".png" not in page.replace("parameters-image-text-1.png", "")
+    assert not (tmp_path / "samples").exists() and not list((tmp_path / "figures").glob("samples-*"))
     assert mtl_lora(*where, "--samples", "--mirror", tiny) == 0
     drawn = sorted(path.name for path in (tmp_path / "samples").iterdir())
-    assert drawn == sorted(f"samples-image-text-{task.name}.png" for task in TASKS)
-    assert (tmp_path / "comparison.md").read_text() == page  # the committed page does not depend on the data at hand
+    assert drawn == sorted(f"samples-image-text-{task.name}.{kind}" for task in TASKS for kind in ("png", "svg"))
+    assert (tmp_path / "index.md").read_text() == page  # the committed page does not depend on the data at hand

@@ -56,7 +56,7 @@ def test_the_report_shows_domains_conflict_and_references(
     finished: RunStore, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     assert mtl_lora("report", "--results", finished.folder, "--out", tmp_path) == 0
-    text = (tmp_path / "comparison.md").read_text()
+    text = (tmp_path / "index.md").read_text()
     for wanted in (
         "| nlu ",
         "| commonsense ",
@@ -67,13 +67,10 @@ def test_the_report_shows_domains_conflict_and_references(
         "Score against conflict",
     ):
         assert wanted in text, wanted
-    assert {p.name for p in tmp_path.glob("*.png")} == {
-        "conflict-quick-1.png",
-        "parameters-quick-1.png",
-        "parameters-quick-2.png",
-        *(f"samples-quick-caption-{reader}.png" for reader in READERS),
-    }
-    table = pd.read_csv(tmp_path / "comparison.csv")
+    drawn = {path.stem for path in (tmp_path / "figures").glob("*.png")}
+    assert {"quick-conflict", *(f"samples-quick-caption-{reader}" for reader in READERS)} <= drawn
+    assert {f"quick-{i}-{what}" for i in (1, 2) for what in ("parameters", "parameters-tasks", "wins")} <= drawn
+    table = pd.read_csv(tmp_path / "tables" / "scores.csv")
     assert set(table["conflict"]) == {0.0, 1.0} and len(table) == 2 * (2 * 3 + 2) * 9
 
 

@@ -21,6 +21,7 @@ from benchmarks.metrics import Scored, task_score
 from benchmarks.records import RunStore
 from benchmarks.suite import find_suite
 from benchmarks.trainer import MarkComplete
+from reports.comparison import t_interval
 
 FAST = ["--methods", "all", "--epochs", "1", "--batch-size", "16", "--learning-rate", "0.01", "--precision", "float32"]
 BUDGET = ["--budget", "16500"]
@@ -222,18 +223,25 @@ def test_list_names_everything(capsys: pytest.CaptureFixture) -> None:
 
 def test_report_renders_what_the_records_say(finished: RunStore, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert mtl_lora("report", "--results", finished.folder, "--out", tmp_path) == 0
-    shown = capsys.readouterr().out
-    table = pd.read_csv(tmp_path / "comparison.csv")
+    assert "lora has the highest mean" in capsys.readouterr().out
+    table = pd.read_csv(tmp_path / "tables" / "scores.csv")
     own = [r for r in finished.all() if r["config"]["method"]["label"] == "mtl-lora"]
     scores = pd.Series([100 * r["scores"]["sst2"]["score"] for r in own])
     (row,) = table[(table["method"] == "mtl-lora") & (table["task"] == "sst2")].to_dict("records")
     assert row["mean"] == pytest.approx(scores.mean(), abs=1e-3)
     assert row["spread_over_seeds"] == pytest.approx(scores.std(), abs=1e-3)
-    cell = f"{scores.mean():.1f} ± {scores.std():.1f}"
-    for text in (shown, (tmp_path / "comparison.md").read_text(), (tmp_path / "comparison.tex").read_text()):
-        assert cell in text and f"{own[0]['parameters']['adapter']:,}" in text and "protocol matched" in text
-    (plot,) = tmp_path.glob("*.png")
-    assert plot.stat().st_size > 10_000
+    budget = own[0]["config"]["budget"]
+    cell = f"{scores.mean():.1f} ± {t_interval(scores.std(), len(own)):.1f}"
+    for suffix in ("md", "tex"):
+        text = (tmp_path / "tables" / f"nlu-{budget}-scores.{suffix}").read_text()
+        assert cell.replace("±", r"$\pm$" if suffix == "tex" else "±") in text
+        assert f"{own[0]['parameters']['adapter']:,}" in text and "Protocol matched" in text
+    for name in ("nlu-parameters", "nlu-wins"):
+        assert (tmp_path / "figures" / f"{name}.png").stat().st_size > 10_000
+        assert (tmp_path / "figures" / f"{name}.svg").read_bytes().startswith(b"<?xml")
+    page = (tmp_path / "index.html").read_text()
+    for record in finished.all():
+        assert f'{record["id"]}.json"' in page and record["environment"]["command"] in page
 
 
 BAD = {

@@ -1,0 +1,156 @@
+"""What the report says, suite by suite: sentences, tables and figures in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.suite import find_suite
+from reports import inside, interference
+from reports.certainty import Certainty
+from reports.comparison import Comparison, by_conflict, by_pictures
+from reports.cost import cost_table, speed_table
+from reports.plots import conflict_against_score, parameters_against_score, parameters_against_tasks, wins
+from reports.published import published_table
+from reports.results import Results
+from reports.style import Figure, short, subject
+from reports.table import Table
+from reports.tables import conflict_table, control_table, controlled, score_table
+from reports.verdicts import contests_table, sentences
+
+Block = Table | Figure
+
+
+@dataclass(frozen=True)
+class Part:
+    """A comparison, or what else belongs together. folded: read on demand. points: plain sentences."""
+
+    title: str
+    points: Sequence[str] = ()
+    blocks: Sequence[Block] = ()
+    folded: bool = False
+
+
+@dataclass(frozen=True)
+class Section:
+    """All of a suite."""
+
+    name: str
+    summary: str
+    parts: list[Part] = field(default_factory=list)
+
+
+class Suites:
+    """Makes the sections. figures: the folder they are drawn into."""
+
+    def __init__(self, results: Results, comparisons: list[Comparison], figures: Path) -> None:
+        self.results, self.comparisons, self.figures = results, comparisons, figures
+        self.controls = [control for family in by_pictures(comparisons) for control in family[1:]]
+
+    def names(self) -> list[str]:
+        """Suites that were measured, in the order of the paper, generated data last."""
+        order = ["nlu", "commonsense", "image-text", "ads"]
+        found = dict.fromkeys(comparison.config["suite"] for comparison in self.comparisons)
+        return sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
+
+    def of(self, suite: str) -> list[Comparison]:
+        """The comparisons of a suite but for the controls: those with most runs first, or in the order of conflict."""
+        own = [c for c in self.comparisons if c.config["suite"] == suite and not any(c is x for x in self.controls)]
+        return sorted(own, key=lambda c: c.conflict if c.conflict is not None else -1)
+
+    def section(self, suite: str) -> Section:
+        """Everything there is to say of a suite."""
+        section, own = Section(suite, find_suite(suite).summary), self.of(suite)
+        families = by_conflict(own)
+        section.parts.extend(self._conflicts(suite, family) for family in families)
+        for number, comparison in enumerate(own, 1):
+            name = suite if len(own) == 1 else f"{suite}-{number}"
+            folded = any(comparison is member for family in families for member in family)
+            section.parts.extend(self._comparison(comparison, name, folded))
+        section.parts.extend(self._controls(suite))
+        section.parts.extend(self._published(suite, own))
+        return section
+
+    def unmeasured(self) -> Iterator[Section]:
+        """Published numbers of suites that nothing was measured of."""
+        published = self.results.published
+        for suite in dict.fromkeys(published["suite"]) if len(published) else ():
+            if suite not in self.names():
+                yield Section(suite, "Published numbers; nothing of it was measured here.", list(self._published(suite, [])))
+
+    def speed(self) -> Iterator[Section]:
+        """The speed benchmark."""
+        tables = [speed_table(record, name) for name, record in self.results.speed().items()]
+        if tables:
+            yield Section("speed", "How long methods take, next to other implementations.", [Part("Timings", blocks=tables)])
+
+    def _comparison(self, comparison: Comparison, name: str, folded: bool) -> Iterator[Part]:
+        certainties = {budget: Certainty(comparison, budget, self.results) for budget in comparison.budgets}
+        points = [line for budget, certainty in certainties.items() for line in sentences(comparison, budget, certainty)]
+        blocks: list[Block] = [
+            score_table(comparison, budget, certainty, f"{name}-{budget}-scores")
+            for budget, certainty in certainties.items()
+        ]
+        blocks.append(parameters_against_score(comparison, self.figures, f"{name}-parameters"))
+        if len(comparison.budgets) > 1:
+            blocks.append(parameters_against_tasks(comparison, self.figures, f"{name}-parameters-tasks"))
+        if any(len([e for e in certainty.entries if not e.reference]) > 1 for certainty in certainties.values()):
+            blocks.append(wins(comparison, certainties, self.figures, f"{name}-wins"))
+            blocks.append(contests_table(comparison, certainties, f"{name}-contests"))
+        blocks += [table for table in [interference.gain_table(comparison, certainties, f"{name}-gain")] if table]
+        blocks += self._inside(comparison, name)
+        blocks.append(cost_table(comparison, self.results, f"{name}-cost"))
+        yield Part(setting(comparison), points, blocks, folded)
+
+    def _inside(self, comparison: Comparison, name: str) -> Iterator[Block]:
+        """What diagnoses show: of every budget as a table, of the greatest with all methods as figures, first seed."""
+        table = interference.inside_table(comparison, self.results, f"{name}-inside")
+        if table is None:
+            return
+        yield table
+        found = interference.diagnosed(comparison, self.results)
+        methods = {budget: [key for key in found if key[1] == budget] for _, budget in found}
+        budget = max(methods, key=lambda budget: (len(methods[budget]), -budget))
+        first = {label: next(iter(found[label, budget].values())) for label, _ in methods[budget]}
+        seed = next(iter(found[methods[budget][0]]))
+        about = f"{subject(comparison)}, {short(budget)} adapter parameters, seed {seed}"
+        yield inside.cosines(first, about, self.figures, f"{name}-cosines")
+        yield inside.separation(first, about, self.figures, f"{name}-separation")
+        for label, diagnosis in first.items():
+            if "mixing" in diagnosis:
+                own = f"{label}, {about}"
+                yield inside.mixing(diagnosis, own, self.figures, f"{name}-mixing")
+                yield inside.lambdas(diagnosis, own, self.figures, f"{name}-lambda")
+                break
+
+    def _published(self, suite: str, measured: list[Comparison]) -> Iterator[Part]:
+        table = published_table(suite, self.results.published, measured, f"{suite}-published")
+        if table:
+            yield Part("Published beside measured", blocks=[table])
+
+    def _conflicts(self, suite: str, family: list[Comparison]) -> Part:
+        name = f"{suite}-conflict"
+        tables = [conflict_table(family, budget, f"{name}-{budget}") for budget in family[0].budgets]
+        return Part("Score against conflict", blocks=[*tables, conflict_against_score(family, self.figures, name)])
+
+    def _controls(self, suite: str) -> Iterator[Part]:
+        for family in by_pictures(self.comparisons):
+            if family[0].config["suite"] == suite:
+                tables = [
+                    control_table(having, label, budget, f"{suite}-pictures-{label}-{budget}")
+                    for budget in family[0].budgets
+                    for label, having in controlled(family, budget).items()
+                ]
+                yield Part("Does it use the pictures?", blocks=tables)
+
+
+def setting(comparison: Comparison) -> str:
+    """What tells a comparison from the others of its suite."""
+    config = comparison.config
+    parts = [config["backbone"]["id"], f"protocol {config['protocol']}"]
+    parts += [f"at most {config['max_train']:,} training rows a task"] if config["max_train"] else []
+    parts += [f"{config['recipe']['epochs']} epoch{'s' * (config['recipe']['epochs'] > 1)}"]
+    parts += [f"answered by {config['answering']['way']}"] if "answering" in config else []
+    parts += [f"conflict {comparison.conflict:g}"] if comparison.conflict is not None else []
+    return ", ".join(parts)
