@@ -26,9 +26,14 @@ def lead(comparison: Comparison, budget: int) -> str:
         if limit
     ]
     parts.append(f"cut to at most {' and '.join(cut)}" if cut else "no rows cut here")
-    epochs = config["recipe"]["epochs"]
-    parts.append(f"{epochs} epoch{'s' * (epochs > 1)}")
+    parts.append(epochs(config))
     return "; ".join(parts) + "."
+
+
+def epochs(config: dict) -> str:
+    """1 epoch, 3 epochs."""
+    count = config["recipe"]["epochs"]
+    return f"{count} epoch{'s' * (count > 1)}"
 
 
 def notes(comparison: Comparison, entries: list[Entry]) -> list[str]:
@@ -45,7 +50,7 @@ def notes(comparison: Comparison, entries: list[Entry]) -> list[str]:
         f"Scores: {_metrics(comparison)}, averaged where a task has two; mean is that of the tasks.",
         *suite.notes,
         *_answering(config),
-        f"One recipe for all: {recipe['epochs']} epochs, batch {recipe['batch_size']}, "
+        f"One recipe for all: {epochs(config)}, batch {recipe['batch_size']}, "
         f"learning rate {recipe['learning_rate']:g}, alpha / rank {recipe['scaling']:g}, {recipe['sampling']} sampling, "
         f"{config['precision']}; adapted: {', '.join(config['backbone']['targets'])}. "
         + (f"Heads ({entries[0].heads:,} parameters) are trained too and not counted." if entries[0].heads else ""),

@@ -11,13 +11,14 @@ from reports import inside, interference
 from reports.certainty import Certainty
 from reports.comparison import Comparison, by_conflict, by_pictures
 from reports.cost import cost_table, speed_table
+from reports.notes import epochs
 from reports.plots import conflict_against_score, parameters_against_score, parameters_against_tasks, wins
 from reports.published import published_table
 from reports.results import Results
 from reports.style import Figure, short, subject
 from reports.table import Table
 from reports.tables import conflict_table, control_table, controlled, score_table
-from reports.verdicts import contests_table, sentences
+from reports.verdicts import across_conflicts, contests_table, sentences
 
 Block = Table | Figure
 
@@ -46,6 +47,7 @@ class Suites:
 
     def __init__(self, results: Results, comparisons: list[Comparison], figures: Path) -> None:
         self.results, self.comparisons, self.figures = results, comparisons, figures
+        self._found: dict[int, dict[int, Certainty]] = {}  # by comparison and budget: they take a while
         self.controls = [control for family in by_pictures(comparisons) for control in family[1:]]
 
     def names(self) -> list[str]:
@@ -86,7 +88,7 @@ class Suites:
             yield Section("speed", "How long methods take, next to other implementations.", [Part("Timings", blocks=tables)])
 
     def _comparison(self, comparison: Comparison, name: str, folded: bool) -> Iterator[Part]:
-        certainties = {budget: Certainty(comparison, budget, self.results) for budget in comparison.budgets}
+        certainties = self._certainties(comparison)
         points = [line for budget, certainty in certainties.items() for line in sentences(comparison, budget, certainty)]
         blocks: list[Block] = [
             score_table(comparison, budget, certainty, f"{name}-{budget}-scores")
@@ -102,6 +104,13 @@ class Suites:
         blocks += self._inside(comparison, name)
         blocks.append(cost_table(comparison, self.results, f"{name}-cost"))
         yield Part(setting(comparison), points, blocks, folded)
+
+    def _certainties(self, comparison: Comparison) -> dict[int, Certainty]:
+        found = self._found.setdefault(id(comparison), {})
+        for budget in comparison.budgets:
+            if budget not in found:
+                found[budget] = Certainty(comparison, budget, self.results)
+        return found
 
     def _inside(self, comparison: Comparison, name: str) -> Iterator[Block]:
         """What diagnoses show: of every budget as a table, of the greatest with all methods as figures, first seed."""
@@ -132,7 +141,12 @@ class Suites:
     def _conflicts(self, suite: str, family: list[Comparison]) -> Part:
         name = f"{suite}-conflict"
         tables = [conflict_table(family, budget, f"{name}-{budget}") for budget in family[0].budgets]
-        return Part("Score against conflict", blocks=[*tables, conflict_against_score(family, self.figures, name)])
+        points = [
+            across_conflicts(budget, {c.conflict: self._certainties(c)[budget] for c in family if budget in c.budgets})
+            for budget in family[0].budgets
+        ]
+        drawn = conflict_against_score(family, self.figures, name)
+        return Part("Score against conflict", [point for point in points if point], [*tables, drawn])
 
     def _controls(self, suite: str) -> Iterator[Part]:
         for family in by_pictures(self.comparisons):
@@ -150,7 +164,7 @@ def setting(comparison: Comparison) -> str:
     config = comparison.config
     parts = [config["backbone"]["id"], f"protocol {config['protocol']}"]
     parts += [f"at most {config['max_train']:,} training rows a task"] if config["max_train"] else []
-    parts += [f"{config['recipe']['epochs']} epoch{'s' * (config['recipe']['epochs'] > 1)}"]
+    parts.append(epochs(config))
     parts += [f"answered by {config['answering']['way']}"] if "answering" in config else []
     parts += [f"conflict {comparison.conflict:g}"] if comparison.conflict is not None else []
     return ", ".join(parts)

@@ -46,6 +46,7 @@ def save(drawing: Drawing, folder: Path, name: str, caption: str) -> Figure:
     """Write a drawing as PNG and SVG, without the date of writing, and close it."""
     with plt.rc_context(PARAMETERS):
         drawing.savefig(folder / f"{name}.png", dpi=DPI, metadata={"Software": None})
+        drawing.set_layout_engine("none")  # everything has its place by now
         drawing.savefig(folder / f"{name}.svg", metadata={"Date": None})
     plt.close(drawing)
     return Figure(name, caption, (folder / f"{name}.svg").read_bytes())

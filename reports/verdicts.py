@@ -95,6 +95,18 @@ def sentences(comparison: Comparison, budget: int, certainty: Certainty) -> list
     return lines
 
 
+def across_conflicts(budget: int, certainties: dict[float, Certainty]) -> str:
+    """Where MTL-LoRA is ahead of plain LoRA, where behind, where neither is sure; empty where it was not measured."""
+    places: dict[str, list[str]] = {"surely ahead": [], "surely behind": [], "not to be told apart": []}
+    for conflict, certainty in certainties.items():
+        contest = certainty.contest(MTLLoRA.name, "lora")
+        if contest:
+            side = "ahead" if contest.difference > 0 else "behind"
+            places[f"surely {side}" if contest.sure else "not to be told apart"].append(f"{conflict:g}")
+    parts = [f"{verdict} at conflict {listed(own)}" for verdict, own in places.items() if own]
+    return f"At {budget:,} parameters MTL-LoRA against plain LoRA: {'; '.join(parts)}." if parts else ""
+
+
 def listed(names: list[str]) -> str:
     """a, b and c."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
