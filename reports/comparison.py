@@ -15,6 +15,7 @@ from benchmarks.suite import find_suite
 from mtl_lora import find_method
 from reports.results import Record
 
+PLAIN = "lora"  # what others are measured against
 FREE = ("method", "seed", "budget")  # what may differ between the runs of one comparison
 
 
@@ -107,6 +108,11 @@ class Comparison:
         return [entry for entry in self.entries if entry.budget in (budget, 0)]
 
 
+def size(comparison: Comparison, budget: int) -> str:
+    """The budget, or what stands in its place where methods are as released."""
+    return "the released settings" if comparison.config["protocol"] == "paper" else f"{budget:,} adapter parameters"
+
+
 def compare(records: list[Record]) -> list[Comparison]:
     """Group the records into comparisons, the largest first."""
     groups: dict[str, list[Record]] = {}
@@ -118,9 +124,11 @@ def compare(records: list[Record]) -> list[Comparison]:
 
 
 def by_conflict(comparisons: list[Comparison]) -> list[list[Comparison]]:
-    """Those that differ in nothing but the conflict of their data, several at least, in its order."""
+    """Those that differ in nothing but the conflict of their data, several at least, in its order; of data that differ in
+    more at the same conflict the ones with most runs."""
     families = _families(comparisons, lambda config: {k: v for k, v in config.items() if k not in ("conflict", "data")})
-    return [sorted(family, key=lambda c: c.conflict) for family in families]
+    largest = [{c.conflict: c for c in reversed(family)} for family in families]
+    return [[family[conflict] for conflict in sorted(family)] for family in largest if len(family) > 1]
 
 
 def by_pictures(comparisons: list[Comparison]) -> list[list[Comparison]]:

@@ -8,14 +8,16 @@ from typing import Any
 
 from reports.certainty import MEAN, Certainty
 from reports.comparison import Comparison, Entry
+from reports.notes import INTERVAL
 from reports.results import Results
 from reports.table import Table, Text
 
 ALONE = "lora-per-task"
 GAIN_NOTES = (
-    "Points over a LoRA of the same budget for each task alone, which shares nothing but the frozen base: below 0 a task "
-    "loses by sharing, above 0 it gains. In parentheses the 95% interval (bootstrap over scored rows and seeds); bold: "
-    "sure, as in How sure, by Holm's method among the pairs of a task with a reference.",
+    "Points over a LoRA of the whole budget for each task, which shares nothing but the frozen base and trains as many "
+    "times the parameters as there are tasks: a loss may come from sharing, from having fewer parameters, or both; a "
+    "gain is one by sharing.",
+    f"95% interval: {INTERVAL}. Bold: sure, as in How sure, by Holm's method among the pairs of a task with a reference.",
 )
 INSIDE_NOTES = (
     "Of trained adapters, mean over pairs of tasks. Gradient cosine: between the gradients of two tasks' mean losses on "
@@ -29,7 +31,7 @@ INSIDE_NOTES = (
 
 def gain_table(comparison: Comparison, certainties: dict[int, Certainty], name: str) -> Table | None:
     """A row a task and budget, a column a method; None where no LoRA a task was measured."""
-    labels = list(dict.fromkeys(e.label for e in comparison.entries if e.label != ALONE and (e.budget or e.label == "full")))
+    labels = list(dict.fromkeys(entry.label for entry in comparison.entries if not entry.reference))
     rows = []
     for budget, certainty in certainties.items():
         entries = {entry.label: entry for entry in certainty.entries}
@@ -41,7 +43,7 @@ def gain_table(comparison: Comparison, certainties: dict[int, Certainty], name: 
             rows.append([f"{budget:,}", task, Text(str(alone), runs=tuple(entries[ALONE].runs.values())), *cells])
     if not rows:
         return None
-    title = f"Gain or loss by sharing, against one LoRA a task: {comparison.config['suite']}"
+    title = f"Against a LoRA of the whole budget for each task: {comparison.config['suite']}"
     return Table(name, title, ["budget", "task", ALONE, *labels], rows, GAIN_NOTES)
 
 
@@ -49,8 +51,7 @@ def _gain(certainty: Certainty, entries: dict[str, Entry], label: str, task: str
     contest = certainty.contest(label, ALONE, task) if label in entries else None
     if contest is None:
         return ""
-    text = f"{contest.difference:+.1f} ({contest.low:+.1f} to {contest.high:+.1f})"
-    return Text(text, contest.sure, tuple(entries[label].runs.values()))
+    return Text(str(contest), contest.sure, tuple(entries[label].runs.values()))
 
 
 def diagnosed(comparison: Comparison, results: Results) -> dict[tuple[str, int], dict[int, dict[str, Any]]]:

@@ -7,7 +7,10 @@ from benchmarks.presets import PICTURE_PRESETS, PRESETS
 from benchmarks.suite import find_suite
 from reports.comparison import Comparison, Entry
 
-INTERVAL = "95% interval (Student's t over seeds; over the scored rows where there is one seed)"
+INTERVAL = (
+    "the wider of a paired bootstrap over scored rows and seeds and Student's t over seeds; "
+    "with one seed over scored rows alone"
+)
 
 
 def lead(comparison: Comparison, budget: int) -> str:
@@ -17,7 +20,9 @@ def lead(comparison: Comparison, budget: int) -> str:
     named = [preset.name for preset in presets.values() if preset.backbone.id == config["backbone"]["id"]]
     parts = [
         f"Protocol {config['protocol']}, {f'preset {named[0]}' if named else 'no preset'}, {config['backbone']['id']}",
-        f"budget {budget / base:.2%} of its {base:,} parameters",
+        f"{base:,} parameters"
+        if config["protocol"] == "paper"
+        else f"budget {budget / base:.2%} of its {base:,} parameters",
     ]
     parts += [f"answered by {config['answering']['way']}"] if "answering" in config else []
     cut = [
@@ -45,12 +50,13 @@ def notes(comparison: Comparison, entries: list[Entry]) -> list[str]:
     suite = find_suite(config["suite"])
     lines = [
         f"Cells, in percent: {'; or '.join(forms)}. Majority answers with the commonest class or the mean grade.",
-        "Bold: the best of the methods matched at the budget, where it surely beats the next one (see How sure).",
-        f"Over lora: advantage over plain LoRA in points, seed by seed, with its {INTERVAL}.",
+        "Bold: the best of the methods at the budget, where it surely beats the next one (see How sure).",
+        f"Over lora: advantage over plain LoRA in points, seed by seed, with its 95% interval ({INTERVAL}).",
         f"Scores: {_metrics(comparison)}, averaged where a task has two; mean is that of the tasks.",
         *suite.notes,
         *_answering(config),
-        f"One recipe for all: {epochs(config)}, batch {recipe['batch_size']}, "
+        f"{'Recipe' if config['protocol'] == 'paper' else 'One recipe for all'}: {epochs(config)}, "
+        f"batch {recipe['batch_size']}, "
         f"learning rate {recipe['learning_rate']:g}, alpha / rank {recipe['scaling']:g}, {recipe['sampling']} sampling, "
         f"{config['precision']}; adapted: {', '.join(config['backbone']['targets'])}. "
         + (f"Heads ({entries[0].heads:,} parameters) are trained too and not counted." if entries[0].heads else ""),

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from benchmarks.plan import order_for_display
-from reports.certainty import Certainty
-from reports.comparison import Cell, Comparison, Entry, advantage
+from reports.certainty import Certainty, Contest
+from reports.comparison import PLAIN, Cell, Comparison, Entry
 from reports.style import PARAMETERS, STYLES, Figure, bars, save, short, style, subject
 
 COLUMNS = 4  # panels side by side
@@ -34,7 +34,7 @@ def parameters_against_score(comparison: Comparison, folder: Path, name: str) ->
             f"Trained parameters against the mean score of {subject(comparison)}, a line a method; {bars(comparison)}. "
         )
         if len(comparison.budgets) > 1:
-            caption += "Ringed, on the grey line: the Pareto front of the methods matched at a budget."
+            caption += "Ringed, on the grey line: the Pareto front of the means of the methods matched at a budget."
         return save(figure, folder, name, caption)
 
 
@@ -105,8 +105,8 @@ def _curves(axes: Axes, comparison: Comparison, value: Callable[[Entry], Cell]) 
 
 def wins(comparison: Comparison, certainties: dict[int, Certainty], folder: Path, name: str) -> Figure:
     """Who beats whom: a matrix a budget, the row's method over the column's in points; bold where sure, tasks won below."""
-    budgets = [*certainties]
-    matched = [[e for e in certainties[budget].entries if not e.reference] for budget in budgets]
+    budgets = [budget for budget, certainty in certainties.items() if len(certainty.matched) > 1]
+    matched = [certainties[budget].matched for budget in budgets]
     with plt.rc_context(PARAMETERS):
         figure, panels = plt.subplots(
             1, len(budgets), figsize=(1.2 + 4.4 * len(budgets), 4.4), squeeze=False, constrained_layout=True
@@ -114,52 +114,60 @@ def wins(comparison: Comparison, certainties: dict[int, Certainty], folder: Path
         tables = [_differences(certainties[b], entries) for b, entries in zip(budgets, matched, strict=True)]
         limit = max(1.0, *(np.nanmax(np.abs(table), initial=0) for table in tables))
         for axes, budget, entries, table in zip(panels.flat, budgets, matched, tables, strict=True):
-            image = axes.imshow(table, cmap="PuOr_r", vmin=-limit, vmax=limit)
-            labels = [entry.label.partition(":")[0] for entry in entries]
+            sure = np.array([[bool(c and c.sure) for c in row] for row in _contests(certainties[budget], entries)])
+            image = axes.imshow(np.where(sure, table, np.nan), cmap="PuOr_r", vmin=-limit, vmax=limit)
+            several = len({entry.name for entry in entries}) < len(entries)
+            labels = [entry.label if several else entry.name for entry in entries]
             axes.set_xticks(range(len(labels)), labels, rotation=35, ha="right")
             axes.set_yticks(range(len(labels)), labels if budget == budgets[0] else [])
             axes.set_title(f"{short(budget)} adapter parameters")
             _write_contests(axes, certainties[budget], entries, limit)
         figure.colorbar(image, ax=panels, label="row over column (points)", shrink=0.8)
-        figure.suptitle(f"{subject(comparison)}: who beats whom", fontsize=11)
+        figure.suptitle(f"{subject(comparison)}: who beats whom (coloured and bold where sure)", fontsize=11)
         caption = (
-            f"Mean score of {subject(comparison)}, the row's method over the column's, in points; bold with a star where "
-            "sure (p < 0.05, Holm); below it the tasks on which the row's method scored higher and lower."
+            f"Mean score of {subject(comparison)}, the row's method over the column's, in points; coloured, bold and with a "
+            "star where sure; below it the tasks on which the row's method scored higher and lower."
         )
         return save(figure, folder, name, caption)
 
 
 def _differences(certainty: Certainty, entries: list[Entry]) -> np.ndarray:
-    contests = [[certainty.contest(a.label, b.label) if a is not b else None for b in entries] for a in entries]
-    return np.array([[contest.difference if contest else np.nan for contest in row] for row in contests])
+    rows = _contests(certainty, entries)
+    return np.array([[contest.difference if contest else np.nan for contest in row] for row in rows])
+
+
+def _contests(certainty: Certainty, entries: list[Entry]) -> list[list[Contest | None]]:
+    return [[certainty.contest(a.label, b.label) for b in entries] for a in entries]
 
 
 def _write_contests(axes: Axes, certainty: Certainty, entries: list[Entry], limit: float) -> None:
     for row, first in enumerate(entries):
         for column, second in enumerate(entries):
-            contest = certainty.contest(first.label, second.label) if first is not second else None
+            contest = certainty.contest(first.label, second.label)
             if contest is None:
                 continue
             by_task = [certainty.contest(first.label, second.label, task).difference for task in first.tasks]
             star, weight = ("*", "bold") if contest.sure else ("", "normal")
             text = f"{contest.difference:+.1f}{star}\n{sum(d > 0 for d in by_task)}:{sum(d < 0 for d in by_task)}"
-            colour = "white" if abs(contest.difference) > 0.6 * limit else "black"
+            colour = "white" if contest.sure and abs(contest.difference) > 0.6 * limit else "black"
             axes.text(column, row, text, ha="center", va="center", fontsize=9, weight=weight, color=colour)
 
 
-def conflict_against_score(family: list[Comparison], folder: Path, name: str) -> Figure:
+def conflict_against_score(
+    family: list[Comparison], certainties: dict[int, list[Certainty]], folder: Path, name: str
+) -> Figure:
     """The conflict of the data against the suite's score, a panel a budget; below, the advantage over plain LoRA.
 
-    The advantage is taken seed by seed. Bars: 95% intervals.
+    certainties: by budget, in the order of the family. Bars: 95% intervals.
     """
-    budgets = family[0].budgets
+    budgets = [*certainties]
     shape = {"figsize": (1 + 3.8 * len(budgets), 7.0), "squeeze": False, "constrained_layout": True}
     with plt.rc_context(PARAMETERS):
         figure, panels = plt.subplots(2, len(budgets), sharex=True, sharey="row", **shape)
         for column, budget in enumerate(budgets):
             upper, lower = panels[:, column]
-            _across(upper, family, budget, lambda entry, _: entry.score)
-            _across(lower, family, budget, lambda entry, lora: advantage(entry, lora))
+            _across(upper, family, certainties[budget], lambda _, entry: (entry.score.mean, entry.score.interval))
+            _across(lower, family, certainties[budget], _advantage)
             lower.axhline(0, color=STYLES["lora"][0], linewidth=1.5)
             upper.set_title(f"{short(budget)} adapter parameters")
             lower.set_xlabel("conflict between the tasks")
@@ -179,20 +187,27 @@ def conflict_against_score(family: list[Comparison], folder: Path, name: str) ->
         )
 
 
-def _across(axes: Axes, family: list[Comparison], budget: int, value: Callable[[Entry, Entry], Cell]) -> None:
-    """A line a method over the conflicts of a family; without plain LoRA where its own difference would be shown."""
-    lines: dict[str, list] = {}
-    for comparison in family:
-        entries = {entry.label: entry for entry in comparison.at(budget)}
-        for label, entry in entries.items():
-            if "lora" in entries:
-                lines.setdefault(label, []).append((comparison.conflict, value(entry, entries["lora"]), entry))
+def _advantage(certainty: Certainty, entry: Entry) -> tuple[float, float] | None:
+    contest = certainty.contest(entry.label, PLAIN)
+    return (contest.difference, contest.half) if contest else None
+
+
+def _across(
+    axes: Axes,
+    family: list[Comparison],
+    certainties: list[Certainty],
+    value: Callable[[Certainty, Entry], tuple[float, float] | None],
+) -> None:
+    """A line a method over the conflicts of a family, where the value is known."""
+    lines: dict[str, list[tuple[float, float, float, Entry]]] = {}
+    for comparison, certainty in zip(family, certainties, strict=True):
+        for entry in certainty.entries:
+            found = value(certainty, entry)
+            if found:
+                lines.setdefault(entry.label, []).append((comparison.conflict, *found, entry))
     for points in lines.values():
-        cells = [cell for _, cell, _ in points]
-        if all(cell.mean == 0 and cell.spread in (0, None) for cell in cells):
-            continue
-        places = [conflict for conflict, _, _ in points]
-        axes.errorbar(places, [c.mean for c in cells], yerr=[c.interval for c in cells], **style(points[0][2]))
+        conflicts, means, halves, entries = zip(*points, strict=True)
+        axes.errorbar(conflicts, means, yerr=halves, **style(entries[0]))
     axes.grid(alpha=0.3)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from benchmarks.suite import all_suites, find_suite
+from reports.certainty import MEAN
 from reports.comparison import Comparison, Entry
 from reports.table import Table, Text
 
@@ -19,12 +20,12 @@ MODELS = {
     "T5-base": "google-t5/t5-base",
 }
 ROW = ["model", "method", "rank", "parameters", "source", "hand"]
-MEAN = "mean"
+SEEDS = 3  # at least, for a verdict
 NOTES = (
     "Verdict: a published value is compared with the measured one of the same method where backbone, rank and metric are "
-    "the same and no data were cut; it agrees where it lies within the measured 95% interval over seeds. Everything else "
-    "is not comparable, and the verdict says why.",
-    "n/a: in the paper's tables, which could not be obtained. A row added to results/published fills it.",
+    "stated and the same, no data were cut, and three seeds or more were measured; it agrees where it lies within the "
+    "measured 95% interval over seeds (Student's t). Everything else is not comparable, and the verdict says why.",
+    "n/a: in the paper's tables, which could not be obtained. What is filled in or added in results/published is shown.",
     "First hand: the source's authors on their own method, or they say the number is theirs; second hand: anyone else.",
 )
 
@@ -76,24 +77,27 @@ def verdict(setting: dict[str, str], group: pd.DataFrame, measured: Sequence[Com
     whole = [(c, e) for c, e in candidates if not _cut(c)]
     if not whole:
         return f"not comparable: {_cut(candidates[0][0])}"
-    same = [entry for _, entry in whole if setting["rank"] in ("", str(entry.rank))]
+    if not setting["rank"]:
+        return "not comparable: the source states no rank"
+    same = [entry for _, entry in whole if setting["rank"] == str(entry.rank)]
     if not same:
         return f"not comparable: rank {setting['rank']}, measured at {', '.join(str(e.rank) for _, e in whole)}"
-    return _judged(values, same[0])
+    seeds = max(len(entry.seeds) for entry in same)
+    if seeds < SEEDS:
+        return f"not comparable: measured with {seeds} seed{'s' * (seeds > 1)}"
+    return _judged(values, next(entry for entry in same if len(entry.seeds) == seeds))
 
 
 def _judged(values: pd.DataFrame, entry: Entry) -> str:
     agree, differ = [], []
     for row in values.itertuples():
-        cell = entry.score if row.task == MEAN else entry.tasks.get(row.task)
-        metrics = entry.metrics.get(row.task, {})
-        if cell is None or (row.task != MEAN and row.metric and (row.metric not in metrics or len(metrics) > 1)):
-            continue
-        (agree if abs(float(row.value) - cell.mean) <= cell.interval else differ).append(row.task)
+        cell, metrics = entry.tasks.get(row.task), entry.metrics.get(row.task, {})
+        if cell is not None and [row.metric.replace(" ", "_")] == [*metrics]:
+            (agree if abs(float(row.value) - cell.mean) <= cell.interval else differ).append(row.task)
     if not agree and not differ:
         return "not comparable: other tasks or metrics"
     parts = [f"{word} on {', '.join(tasks)}" for word, tasks in (("agrees", agree), ("differs", differ)) if tasks]
-    return "; ".join(parts)
+    return f"{'; '.join(parts)} ({entry.label}, rank {entry.rank})"
 
 
 def _another_backbone(setting: dict[str, str], comparison: Comparison) -> str | None:

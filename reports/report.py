@@ -9,19 +9,22 @@ from benchmarks.plan import order_for_display
 from benchmarks.progress import shown
 from benchmarks.sources import Source
 from benchmarks.suite import find_suite
+from mtl_lora.errors import InvalidInput
 from reports import page
-from reports.comparison import Comparison, Entry, compare
+from reports.certainty import Certainty
+from reports.comparison import Comparison, Entry, compare, size
+from reports.notes import INTERVAL
 from reports.results import Results
 from reports.samples import draw_samples
-from reports.sections import Part, Section, Suites
+from reports.sections import Part, Section, Sections
 from reports.table import Table, Text
-from reports.tables import difference, long_table
+from reports.tables import long_table, scored_over_plain
 
+PAGE = "index.html"
 SAMPLES = "samples"  # folder of pictures that belong to data sets; those of generated data are figures
 SUMMARY = (
-    "Mean score of each suite in percent; in parentheses the advantage over plain LoRA in points, with its 95% interval "
-    "over seeds (Student's t), or over scored rows where there is one seed. What was trained on how much, and how sure "
-    "it is, stands in the sections."
+    "Mean score of each suite in percent; in parentheses the advantage over plain LoRA in points with its 95% interval: "
+    f"{INTERVAL}. Bold: sure (see How sure). What was trained on how much stands in the sections."
 )
 
 
@@ -33,40 +36,42 @@ def write_report(folder: Path, out: Path, source: Source | None = None) -> None:
     results = Results(folder)
     for part in (page.TABLES, page.FIGURES):
         (out / part).mkdir(parents=True, exist_ok=True)
+        for old in (out / part).iterdir() if (out / PAGE).exists() else ():  # of an earlier report
+            old.unlink()
     comparisons = compare(results.records)
-    suites = Suites(results, comparisons, out / page.FIGURES)
-    sections, names = [], suites.names()
+    maker = Sections(results, comparisons, out / page.FIGURES)
+    sections, names = [], maker.names()
     with shown("report", len(names), True) as advance:
         for name in names:
-            section = suites.section(name)
-            section.parts.extend(_samples(suites.of(name)[0], results, source, out))
+            section = maker.section(name)
+            for comparison in maker.of(name)[:1]:
+                section.parts.extend(_samples(comparison, results, source, out))
             sections.append(section)
             advance()
-    sections += [*suites.unmeasured(), *suites.speed()]
-    summary = summary_table([comparison for name in names for comparison in suites.of(name)])
+    sections += [*maker.unmeasured(), *maker.speed()]
+    summary = summary_table([c for name in names for c in maker.of(name) if c.config["split"] == "test"], maker)
     _write_tables([summary, long_table(comparisons), *_tables(sections)], out / page.TABLES)
-    (out / "index.html").write_text(page.html(sections, summary, comparisons, results, out))
+    (out / PAGE).write_text(page.html(sections, summary, comparisons, results, out))
     (out / "index.md").write_text(page.markdown(sections, summary))
     print(f"{summary.plain()}\n\n{SUMMARY}\n")
     for section in sections:
         for part in section.parts:
             if part.points and not part.folded:
                 print("\n".join([f"{section.name}, {part.title}", *(f"- {point}" for point in part.points), ""]))
-    print(f"written: {out}/index.html, with index.md, {page.TABLES}/ and {page.FIGURES}/ beside it")
+    print(f"written: {out}/{PAGE}, with index.md, {page.TABLES}/ and {page.FIGURES}/ beside it")
 
 
-def summary_table(comparisons: list[Comparison]) -> Table:
-    """A row a comparison and budget of several matched methods, a column a method."""
+def summary_table(comparisons: list[Comparison], maker: Sections) -> Table:
+    """A row a comparison and budget of several methods, a column a method."""
     labels = order_for_display({e.name for c in comparisons for e in c.entries if not e.reference})
     rows = []
     for comparison in comparisons:
-        for budget in comparison.budgets:
-            entries = {entry.name: entry for entry in comparison.at(budget) if not entry.reference}
-            if len(entries) > 1:
-                cells = [_summed(entries[label], entries.get("lora")) if label in entries else "" for label in labels]
-                share = f"{budget:,} ({budget / comparison.entries[0].base:.1%})"
+        for budget, certainty in maker.certainties(comparison).items():
+            if len(certainty.matched) > 1:
+                share = f"{size(comparison, budget)}, {budget / comparison.entries[0].base:.1%}"
+                cells = [_summed([e for e in certainty.matched if e.name == label], certainty) for label in labels]
                 rows.append([brief(comparison), share, *cells])
-    return Table("summary", "Every suite at every budget", ["suite", "adapter parameters", *labels], rows, [SUMMARY])
+    return Table("summary", "Every suite at every budget", ["suite", "budget", *labels], rows, [SUMMARY])
 
 
 def brief(comparison: Comparison) -> str:
@@ -78,23 +83,28 @@ def brief(comparison: Comparison) -> str:
     return ", ".join(parts)
 
 
-def _summed(entry: Entry, plain: Entry | None) -> Text:
-    text = f"{entry.score.mean:.1f}"
-    if plain and entry is not plain:
-        text += f" ({difference(entry, plain)})"
-    return Text(text, runs=tuple(entry.runs.values()))
+def _summed(entries: list[Entry], certainty: Certainty) -> Text | str:
+    """A method's score, or those of several of its settings."""
+    if not entries:
+        return ""
+    if len(entries) == 1:
+        return scored_over_plain(certainty, entries[0])
+    return "; ".join(f"{entry.label} {scored_over_plain(certainty, entry)}" for entry in entries)
 
 
 def _samples(comparison: Comparison, results: Results, source: Source | None, out: Path) -> Iterable[Part]:
     """Pictures with every answer: of generated data in the page, of data sets in a folder that is not for publishing."""
-    if comparison.conflict is not None:
-        figures = draw_samples(comparison, results, Source(), out / page.FIGURES)
-        if figures:
-            yield Part("Pictures and answers", blocks=figures, folded=True)
-    elif find_suite(comparison.config["suite"]).pictures and source is not None:
-        (out / SAMPLES).mkdir(exist_ok=True)
-        for figure in draw_samples(comparison, results, source, out / SAMPLES):
-            print(f"pictures and answers: {out / SAMPLES / figure.name}.png")
+    try:
+        if comparison.conflict is not None:
+            figures = draw_samples(comparison, results, Source(), out / page.FIGURES)
+            if figures:
+                yield Part("Pictures and answers", blocks=figures, folded=True)
+        elif find_suite(comparison.config["suite"]).pictures and source is not None:
+            (out / SAMPLES).mkdir(exist_ok=True)
+            for figure in draw_samples(comparison, results, source, out / SAMPLES):
+                print(f"pictures and answers: {out / SAMPLES / figure.name}.png")
+    except InvalidInput as error:  # other data than were scored: the report needs none
+        print(f"no pictures: {error}")
 
 
 def _tables(sections: Iterable[Section]) -> Iterable[Table]:

@@ -1,18 +1,21 @@
-"""Everything under a folder of results: run records, predictions, diagnoses and published numbers."""
+"""Everything under a folder of results: run records, predictions, diagnoses, timings and published numbers."""
 
 from __future__ import annotations
 
 import json
 from functools import cached_property
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from benchmarks.diagnosis import SCHEMA as DIAGNOSIS
 from benchmarks.records import RunStore
 from mtl_lora.errors import InvalidInput
 
 Record = dict[str, Any]
+PUBLISHED = ["suite", "model", "method", "rank", "parameters", "task", "metric", "value", "source", "hand", "note"]
 
 
 class Results:
@@ -22,6 +25,7 @@ class Results:
         """InvalidInput where there are no records, or a corrupt one."""
         self.folder = folder
         self._stores: dict[str, RunStore] = {}
+        self._diagnoses: dict[str, dict[str, Any] | None] = {}
         self.records: list[Record] = []
         for runs in [folder / "runs", *sorted(folder.glob("*/runs"))]:
             store = RunStore(runs.parent)
@@ -42,12 +46,19 @@ class Results:
 
     def predictions(self, run: str) -> pd.DataFrame:
         """What a run answered: columns task, row, label, prediction, and what its way of answering adds."""
-        return pd.read_parquet(self.predictions_path(run))
+        path = self.predictions_path(run)
+        try:
+            return pd.read_parquet(path)
+        except (ValueError, FileNotFoundError) as error:  # pyarrow's is a ValueError
+            why = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
+            raise InvalidInput(f"{path} {why}: remove the record beside it, and the run is done again") from error
 
     def diagnosis(self, run: str) -> dict[str, Any] | None:
         """What ``mtl-lora diagnose`` found inside a run, or None."""
-        path = self._stores[run].diagnosis_path(run)
-        return json.loads(path.read_text()) if path.exists() else None
+        if run not in self._diagnoses:
+            path = self._stores[run].diagnosis_path(run)
+            self._diagnoses[run] = _diagnosis(path) if path.exists() else None
+        return self._diagnoses[run]
 
     def speed(self) -> dict[str, dict[str, Any]]:
         """What the speed benchmark measured, by the name of its file."""
@@ -55,8 +66,37 @@ class Results:
 
     @cached_property
     def published(self) -> pd.DataFrame:
-        """Published numbers: suite, model, method, rank, parameters, task, metric, value, source, hand, note; all text."""
-        tables = [
-            pd.read_csv(path, dtype=str, keep_default_na=False) for path in sorted(self.folder.glob("published/*.csv"))
-        ]
-        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+        """Published numbers, all as text; the columns are those of ``PUBLISHED``."""
+        tables = [_published(path) for path in sorted(self.folder.glob("published/*.csv"))]
+        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=PUBLISHED)
+
+
+def _diagnosis(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text())
+        why = None if found["schema"] == DIAGNOSIS else f"its schema is {found['schema']}, this version reads {DIAGNOSIS}"
+    except (ValueError, TypeError, KeyError) as error:
+        why = f"{type(error).__name__}: {error}"
+    if why:
+        raise InvalidInput(f"{path} is no whole diagnosis ({why}): remove it, and `mtl-lora diagnose` makes it again")
+    return found
+
+
+def _published(path: Path) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except ValueError as error:  # pandas'
+        raise InvalidInput(f"{path} is no table of published numbers: {error}") from error
+    if [*table.columns] != PUBLISHED:
+        raise InvalidInput(f"{path} has the columns {', '.join(table.columns)}; wanted: {', '.join(PUBLISHED)}")
+    wrong = [value for value in table["value"] if value and not _number(value)]
+    if wrong:
+        raise InvalidInput(f"{path} has the value {wrong[0]!r}, which is no number; an unknown one is left empty")
+    return table
+
+
+def _number(text: str) -> bool:
+    try:
+        return isfinite(float(text))
+    except ValueError:
+        return False

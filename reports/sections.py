@@ -42,13 +42,12 @@ class Section:
     parts: list[Part] = field(default_factory=list)
 
 
-class Suites:
+class Sections:
     """Makes the sections. figures: the folder they are drawn into."""
 
     def __init__(self, results: Results, comparisons: list[Comparison], figures: Path) -> None:
         self.results, self.comparisons, self.figures = results, comparisons, figures
         self._found: dict[int, dict[int, Certainty]] = {}  # by comparison and budget: they take a while
-        self.controls = [control for family in by_pictures(comparisons) for control in family[1:]]
 
     def names(self) -> list[str]:
         """Suites that were measured, in the order of the paper, generated data last."""
@@ -57,21 +56,22 @@ class Suites:
         return sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
 
     def of(self, suite: str) -> list[Comparison]:
-        """The comparisons of a suite but for the controls: those with most runs first, or in the order of conflict."""
-        own = [c for c in self.comparisons if c.config["suite"] == suite and not any(c is x for x in self.controls)]
+        """The comparisons of a suite but for controls: in the order of conflict, those with most runs first."""
+        own = [c for c in self.comparisons if c.config["suite"] == suite and c.pictures in (None, "own")]
         return sorted(own, key=lambda c: c.conflict if c.conflict is not None else -1)
 
     def section(self, suite: str) -> Section:
         """Everything there is to say of a suite."""
         section, own = Section(suite, find_suite(suite).summary), self.of(suite)
         families = by_conflict(own)
-        section.parts.extend(self._conflicts(suite, family) for family in families)
+        for number, family in enumerate(families, 1):
+            section.parts.append(self._conflicts(family, f"{suite}-conflict" + (f"-{number}" if number > 1 else "")))
         for number, comparison in enumerate(own, 1):
             name = suite if len(own) == 1 else f"{suite}-{number}"
             folded = any(comparison is member for family in families for member in family)
             section.parts.extend(self._comparison(comparison, name, folded))
         section.parts.extend(self._controls(suite))
-        section.parts.extend(self._published(suite, own))
+        section.parts.extend(self._published(suite, [c for c in own if c.config["split"] == "test"]))
         return section
 
     def unmeasured(self) -> Iterator[Section]:
@@ -88,24 +88,26 @@ class Suites:
             yield Section("speed", "How long methods take, next to other implementations.", [Part("Timings", blocks=tables)])
 
     def _comparison(self, comparison: Comparison, name: str, folded: bool) -> Iterator[Part]:
-        certainties = self._certainties(comparison)
+        certainties = self.certainties(comparison)
         points = [line for budget, certainty in certainties.items() for line in sentences(comparison, budget, certainty)]
         blocks: list[Block] = [
             score_table(comparison, budget, certainty, f"{name}-{budget}-scores")
             for budget, certainty in certainties.items()
         ]
-        blocks.append(parameters_against_score(comparison, self.figures, f"{name}-parameters"))
-        if len(comparison.budgets) > 1:
-            blocks.append(parameters_against_tasks(comparison, self.figures, f"{name}-parameters-tasks"))
-        if any(len([e for e in certainty.entries if not e.reference]) > 1 for certainty in certainties.values()):
-            blocks.append(wins(comparison, certainties, self.figures, f"{name}-wins"))
+        if len(comparison.entries) > 1:
+            blocks.append(parameters_against_score(comparison, self.figures, f"{name}-parameters"))
+            if len(comparison.budgets) > 1:
+                blocks.append(parameters_against_tasks(comparison, self.figures, f"{name}-parameters-tasks"))
+            if any(len(certainty.matched) > 1 for certainty in certainties.values()):
+                blocks.append(wins(comparison, certainties, self.figures, f"{name}-wins"))
             blocks.append(contests_table(comparison, certainties, f"{name}-contests"))
         blocks += [table for table in [interference.gain_table(comparison, certainties, f"{name}-gain")] if table]
         blocks += self._inside(comparison, name)
         blocks.append(cost_table(comparison, self.results, f"{name}-cost"))
         yield Part(setting(comparison), points, blocks, folded)
 
-    def _certainties(self, comparison: Comparison) -> dict[int, Certainty]:
+    def certainties(self, comparison: Comparison) -> dict[int, Certainty]:
+        """By budget, made once."""
         found = self._found.setdefault(id(comparison), {})
         for budget in comparison.budgets:
             if budget not in found:
@@ -113,7 +115,8 @@ class Suites:
         return found
 
     def _inside(self, comparison: Comparison, name: str) -> Iterator[Block]:
-        """What diagnoses show: of every budget as a table, of the greatest with all methods as figures, first seed."""
+        """What diagnoses show: of every budget as a table; as figures of the smallest one with most methods, of a seed that
+        most of them have."""
         table = interference.inside_table(comparison, self.results, f"{name}-inside")
         if table is None:
             return
@@ -121,50 +124,56 @@ class Suites:
         found = interference.diagnosed(comparison, self.results)
         methods = {budget: [key for key in found if key[1] == budget] for _, budget in found}
         budget = max(methods, key=lambda budget: (len(methods[budget]), -budget))
-        first = {label: next(iter(found[label, budget].values())) for label, _ in methods[budget]}
-        seed = next(iter(found[methods[budget][0]]))
+        seeds = [seed for key in methods[budget] for seed in found[key]]
+        seed = max(sorted(set(seeds)), key=seeds.count)
+        first = {label: found[label, budget][seed] for label, _ in methods[budget] if seed in found[label, budget]}
         about = f"{subject(comparison)}, {short(budget)} adapter parameters, seed {seed}"
         yield inside.cosines(first, about, self.figures, f"{name}-cosines")
         yield inside.separation(first, about, self.figures, f"{name}-separation")
-        for label, diagnosis in first.items():
-            if "mixing" in diagnosis:
-                own = f"{label}, {about}"
-                yield inside.mixing(diagnosis, own, self.figures, f"{name}-mixing")
-                yield inside.lambdas(diagnosis, own, self.figures, f"{name}-lambda")
-                break
+        mixing = {label: diagnosis for label, diagnosis in first.items() if "mixing" in diagnosis}
+        for number, (label, diagnosis) in enumerate(mixing.items(), 1):
+            which = f"-{number}" if number > 1 else ""
+            yield inside.mixing(diagnosis, f"{label}, {about}", self.figures, f"{name}-mixing{which}")
+            yield inside.lambdas(diagnosis, f"{label}, {about}", self.figures, f"{name}-lambda{which}")
 
     def _published(self, suite: str, measured: list[Comparison]) -> Iterator[Part]:
         table = published_table(suite, self.results.published, measured, f"{suite}-published")
         if table:
             yield Part("Published beside measured", blocks=[table])
 
-    def _conflicts(self, suite: str, family: list[Comparison]) -> Part:
-        name = f"{suite}-conflict"
-        tables = [conflict_table(family, budget, f"{name}-{budget}") for budget in family[0].budgets]
-        points = [
-            across_conflicts(budget, {c.conflict: self._certainties(c)[budget] for c in family if budget in c.budgets})
+    def _conflicts(self, family: list[Comparison], name: str) -> Part:
+        certainties = {
+            budget: [self.certainties(comparison)[budget] for comparison in family]
             for budget in family[0].budgets
-        ]
-        drawn = conflict_against_score(family, self.figures, name)
-        return Part("Score against conflict", [point for point in points if point], [*tables, drawn])
+            if all(budget in comparison.budgets for comparison in family)
+        }
+        conflicts = [comparison.conflict for comparison in family]
+        points = [across_conflicts(budget, dict(zip(conflicts, own, strict=True))) for budget, own in certainties.items()]
+        tables = [conflict_table(family, budget, own, f"{name}-{budget}") for budget, own in certainties.items()]
+        drawn = [conflict_against_score(family, certainties, self.figures, name)] if certainties else []
+        return Part("Score against conflict", [point for point in points if point], [*tables, *drawn])
 
     def _controls(self, suite: str) -> Iterator[Part]:
-        for family in by_pictures(self.comparisons):
-            if family[0].config["suite"] == suite:
-                tables = [
-                    control_table(having, label, budget, f"{suite}-pictures-{label}-{budget}")
-                    for budget in family[0].budgets
-                    for label, having in controlled(family, budget).items()
-                ]
-                yield Part("Does it use the pictures?", blocks=tables)
+        families = [family for family in by_pictures(self.comparisons) if family[0].config["suite"] == suite]
+        for number, family in enumerate(families, 1):
+            name = f"{suite}-pictures" + (f"-{number}" if number > 1 else "")
+            tables = [
+                control_table(having, label, budget, f"{name}-{label}-{budget}")
+                for budget in family[0].budgets
+                for label, having in controlled(family, budget).items()
+            ]
+            yield Part("Does it use the pictures?", blocks=tables)
 
 
 def setting(comparison: Comparison) -> str:
-    """What tells a comparison from the others of its suite."""
+    """What a comparison was measured with; tells it from the others of its suite."""
     config = comparison.config
     parts = [config["backbone"]["id"], f"protocol {config['protocol']}"]
+    parts += [f"tasks {', '.join(config['tasks'])}"] if len(config["tasks"]) < len(find_suite(config["suite"]).tasks) else []
     parts += [f"at most {config['max_train']:,} training rows a task"] if config["max_train"] else []
-    parts.append(epochs(config))
+    parts += [epochs(config), f"learning rate {config['recipe']['learning_rate']:g}"]
     parts += [f"answered by {config['answering']['way']}"] if "answering" in config else []
+    parts += [f"pictures {comparison.pictures}"] if comparison.pictures not in (None, "own") else []
     parts += [f"conflict {comparison.conflict:g}"] if comparison.conflict is not None else []
+    parts += ["scored on rows set apart from training (dev): not a result to report"] if config["split"] == "dev" else []
     return ", ".join(parts)

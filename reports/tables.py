@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from reports.certainty import MEAN, Certainty
-from reports.comparison import Cell, Comparison, Entry, advantage
+from reports.comparison import PLAIN, Cell, Comparison, Entry, advantage, size
 from reports.notes import INTERVAL, lead, notes
 from reports.table import Table, Text
 
 
 def title(comparison: Comparison, budget: int, conflict: bool = True) -> str:
     """One line that says what is compared."""
-    name = f"{comparison.config['suite']} at {budget:,} adapter parameters"
+    name = f"{comparison.config['suite']} at {size(comparison, budget)}"
     return name + (f", conflict {comparison.conflict:g}" if conflict and comparison.conflict is not None else "")
 
 
 CONTROL = (
     "Does it use the pictures? The same method with its own pictures, with those of other samples of the task in training "
     "and scoring (shuffled: what can be had from the words alone), and trained with its own but scored with others "
-    f"(shuffled when scored). In percent; differences seed by seed with their {INTERVAL}."
+    "(shuffled when scored). In percent; differences over the seeds that both have, with their 95% interval (Student's t "
+    "over "
+    "seeds; over the scored rows where there is one seed)."
 )
 
 
@@ -37,9 +39,8 @@ def score_table(comparison: Comparison, budget: int, certainty: Certainty, name:
             table.append([task, f"{majority[task]:.1f}", *(_score(e.tasks[task], e, e.label == best) for e in entries)])
     best = certainty.best()
     table.append([MEAN, f"{mean_majority(comparison):.1f}", *(_score(e.score, e, e.label == best) for e in entries)])
-    plain = next((e for e in entries if e.label == "lora"), None)
-    if plain and len(entries) > 1:
-        table.append(["over lora", "", *("" if entry is plain else difference(entry, plain) for entry in entries)])
+    if any(entry.label == PLAIN for entry in entries) and len(entries) > 1:
+        table.append([f"over {PLAIN}", "", *(_over_plain(certainty, entry) for entry in entries)])
     table.append(["rank", "", *(str(e.rank) if e.budget else "" for e in entries)])
     table.append(["parameters", "0", *(f"{e.parameters:,}" for e in entries)])
     table.append(["of the base", "0%", *(f"{e.parameters / e.base:.2%}" for e in entries)])
@@ -50,13 +51,13 @@ def score_table(comparison: Comparison, budget: int, certainty: Certainty, name:
     return Table(name, title(comparison, budget), head, table, notes(comparison, entries), lead(comparison, budget))
 
 
-def conflict_table(family: list[Comparison], budget: int, name: str) -> Table:
+def conflict_table(family: list[Comparison], budget: int, certainties: list[Certainty], name: str) -> Table:
     """A row a method, a column a conflict: the suite's score, and in parentheses the advantage over plain LoRA."""
-    columns = [{entry.label: entry for entry in comparison.at(budget)} for comparison in family]
-    table = []
-    for label in dict.fromkeys(label for column in columns for label in column):
-        cells = [_against_lora(column, label) if label in column else "" for column in columns]
-        table.append([label, *cells])
+    columns = [
+        {entry.label: scored_over_plain(certainty, entry) for entry in certainty.entries} for certainty in certainties
+    ]
+    labels = dict.fromkeys(label for column in columns for label in column)
+    table = [[label, *(column.get(label, "") for column in columns)] for label in labels]
     return Table(
         name,
         f"Score against conflict, {title(family[0], budget, conflict=False)}",
@@ -64,7 +65,7 @@ def conflict_table(family: list[Comparison], budget: int, name: str) -> Table:
         table,
         [
             "Mean score of the suite in percent; in parentheses the advantage over plain LoRA in points, seed by seed, "
-            f"with its {INTERVAL}."
+            f"with its 95% interval ({INTERVAL}); bold where that is sure."
         ],
     )
 
@@ -77,7 +78,7 @@ def control_table(family: list[Comparison], label: str, budget: int, name: str) 
     table = []
     for task in own.tasks:
         scores = [_score(entry.tasks[task], entry) for entry in entries]
-        worth = [difference(own, other, task) for other in others]
+        worth = [f"{cell.mean:+.1f} ± {cell.interval:.1f}" for cell in (advantage(own, other, task) for other in others)]
         table.append([task, f"{family[0].majority[task]:.1f}", *scores, *worth])
     head = ["task", "majority", *kinds, *(f"own over {kind}" for kind in kinds[1:])]
     return Table(name, f"Own pictures against others, {label}: {title(family[0], budget)}", head, table, [CONTROL])
@@ -112,10 +113,11 @@ def long_table(comparisons: list[Comparison]) -> Table:
     return Table("scores", "All scores", columns, table)
 
 
-def difference(entry: Entry, over: Entry, task: str | None = None) -> str:
-    """The advantage of one entry over another in points, with its 95% interval."""
-    worth = advantage(entry, over, task)
-    return f"{worth.mean:+.1f} ± {worth.interval:.1f}"
+def scored_over_plain(certainty: Certainty, entry: Entry) -> Text:
+    """The suite's score of a method, and in parentheses its advantage over plain LoRA; bold where that is sure."""
+    contest = certainty.contest(entry.label, PLAIN)
+    text = f"{entry.score.mean:.1f}" + (f" ({contest})" if contest else "")
+    return Text(text, bool(contest and contest.sure), tuple(entry.runs.values()))
 
 
 def mean_majority(comparison: Comparison) -> float:
@@ -127,7 +129,6 @@ def _score(cell: Cell, entry: Entry, bold: bool = False) -> Text:
     return Text(str(cell), bold, tuple(entry.runs.values()))
 
 
-def _against_lora(column: dict[str, Entry], label: str) -> Text:
-    entry, plain = column[label], column.get("lora")
-    text = f"{entry.score.mean:.1f}" + (f" ({difference(entry, plain)})" if plain and entry is not plain else "")
-    return Text(text, runs=tuple(entry.runs.values()))
+def _over_plain(certainty: Certainty, entry: Entry) -> Text | str:
+    contest = certainty.contest(entry.label, PLAIN)
+    return Text(str(contest), contest.sure) if contest else ""

@@ -96,6 +96,9 @@ def tokens(samples: int = 6, length: int = 5, seed: int = 1) -> torch.Tensor:
     return torch.randint(3, 50, (samples, length), generator=torch.Generator().manual_seed(seed))
 
 
+RESULTS = Path(__file__).parents[1] / "results"
+
+
 @pytest.fixture(scope="session")
 def mirror() -> Path:
     """The folder of real data and weights. Tests that need it skip without it, unless MTL_LORA_REQUIRE_MIRROR is set."""

@@ -2,18 +2,57 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import RESULTS
 from scipy import stats
+from test_runner import mtl_lora
 
 from benchmarks.metrics import METRICS, Scored
 from benchmarks.suite import Task
-from reports.certainty import Contest, draw_seeds, holm, mean_over_seeds, two_sided
+from mtl_lora import InvalidInput
+from reports.certainty import RESAMPLES, Certainty, Contest, draw_seeds, holm, mean_over_seeds, two_sided
+from reports.comparison import compare
 from reports.plots import pareto_front
 from reports.resampling import WEIGHTED, draw, weighted_scores
+from reports.results import PUBLISHED, Results
+from reports.verdicts import sentences
 
 ROWS = 60
+SCORED = 400
+
+
+def study(folder: Path, right: dict[str, dict[int, float]]) -> Results:
+    """Records of a suite of two tasks. right: by method and seed the share of scored rows that are answered right."""
+    rng = np.random.default_rng(0)
+    (folder / "runs").mkdir(parents=True)
+    example = json.loads(next((RESULTS / "commonsense" / "runs").glob("*.json")).read_text())
+    for method, seeds in right.items():
+        for seed, share in seeds.items():
+            reference = method == "lora-per-task"
+            config = example["config"] | {"seed": seed, "budget": 1000, "tasks": ["piqa", "siqa"], "max_eval": SCORED}
+            config["method"] = {"name": method, "label": method, "rank": 1, "alpha": 2.0, "dropout": 0.0}
+            frames, scores = [], {}
+            for task in config["tasks"]:
+                answers = (rng.permutation(SCORED) >= share * SCORED).astype(float)  # 0 is right
+                frames.append(pd.DataFrame({"task": task, "row": range(SCORED), "label": 0.0, "prediction": answers}))
+                score = float((answers == 0).mean())
+                scores[task] = example["scores"]["piqa"] | {"score": score, "metrics": {"accuracy": score}, "rows": SCORED}
+            parameters = example["parameters"] | {"trained": 8000 if reference else 1000, "heads": 0}
+            record = example | {"id": f"{method}{seed}", "config": config, "scores": scores, "parameters": parameters}
+            record["score"] = float(np.mean([s["score"] for s in scores.values()]))
+            (folder / "runs" / f"{method}{seed}.json").write_text(json.dumps(record))
+            pd.concat(frames).to_parquet(folder / "runs" / f"{method}{seed}.predictions.parquet", index=False)
+    return Results(folder)
+
+
+def certainty(results: Results) -> Certainty:
+    (comparison,) = compare(results.records)
+    return Certainty(comparison, 1000, results)
 
 
 def scored(metric: str) -> Scored:
@@ -82,12 +121,103 @@ def test_p_is_that_of_a_normal_distribution() -> None:
 
 
 def test_what_is_sure() -> None:
-    contest = Contest(difference=2.0, low=1.0, high=3.0, p=0.01, over_seeds=1.5, effect=1.0)
-    assert contest.sure and contest.reversed.difference == -2 and (contest.reversed.low, contest.reversed.high) == (-3, -1)
-    for doubt in ({"p": 0.06}, {"over_seeds": 2.5}, {"over_seeds": None}):
-        assert not Contest(**(vars(contest) | doubt)).sure
+    contest = Contest(difference=2.0, half=1.5, p=0.01, seeds=3, effect=1.0)
+    assert contest.sure and contest.verdict == "surely ahead" and str(contest) == "+2.0 ± 1.5"
+    assert contest.reversed.verdict == "surely behind" and contest.reversed.effect == -1
+    for doubt, verdict in (
+        ({"p": 0.06}, "no difference shown"),
+        ({"half": 2.5}, "ahead, but not surely"),
+        ({"seeds": 1}, "ahead, but not surely"),
+    ):
+        other = Contest(**(vars(contest) | doubt))
+        assert not other.sure and other.verdict == verdict
 
 
 def test_the_pareto_front_drops_what_is_beaten() -> None:
     points = [(40, 9.0), (20, 4.0), (10, 5.0), (20, 6.0), (30, 6.0)]
     assert pareto_front(points) == [2, 3, 0]
+
+
+def test_a_contest_is_paired_and_corrected_among_its_kind(tmp_path: Path) -> None:
+    seeds = {0: 0.70, 1: 0.71, 2: 0.72}
+    right = {"lora": seeds, "dora": seeds, "mtl-lora": {s: r + 0.1 for s, r in seeds.items()}}
+    found = certainty(study(tmp_path, right | {"lora-per-task": {s: r + 0.2 for s, r in seeds.items()}}))
+    contest = found.contest("mtl-lora", "lora")
+    assert contest.difference == pytest.approx(10) and contest.seeds == 3 and contest.sure
+    # Two tasks of 400 rows, three seeds whose answers have nothing in common: binomial variances add up. They count twice,
+    # as rows are drawn and seeds are, whose scores differ by their rows: with like seeds the interval is on the safe side.
+    variance = 2 * sum(share * (1 - share) for share in (0.71, 0.81)) / (2 * SCORED * 3)
+    assert contest.half == pytest.approx(1.96 * 100 * variance**0.5, rel=0.25)
+    # Three pairs of matched methods: nothing smaller than three times the smallest p can come out.
+    assert contest.p == pytest.approx(3 * 2 / (RESAMPLES + 1)) and found.contest("lora", "dora").p > 0.2
+    assert found.contest("lora-per-task", "lora").p == pytest.approx(3 * 2 / (RESAMPLES + 1))
+    assert found.best() == "mtl-lora" and found.best("piqa") == "mtl-lora"
+    assert found.contest("lora", "mtl-lora") == contest.reversed and found.contest("lora", "lora") is None
+
+
+def test_seeds_that_disagree_leave_nothing_sure(tmp_path: Path) -> None:
+    right = {"lora": {0: 0.5, 1: 0.5, 2: 0.5}, "mtl-lora": {0: 0.50, 1: 0.55, 2: 0.9}}
+    found = certainty(study(tmp_path, right))
+    contest = found.contest("mtl-lora", "lora")
+    assert contest.difference == pytest.approx(15, abs=0.2) and not contest.sure and found.best() is None
+    assert contest.half == pytest.approx(stats.t.ppf(0.975, 2) * np.std([0, 5, 40], ddof=1) / 3**0.5, rel=0.01)
+
+
+def test_sentences_claim_what_the_seeds_in_common_show(tmp_path: Path) -> None:
+    """MTL-LoRA's further seeds lift its mean above LoRA's; on the seeds that both have it is behind."""
+    right = {"lora": dict.fromkeys(range(3), 0.7), "mtl-lora": {s: 0.6 if s < 3 else 0.95 for s in range(6)}}
+    results = study(tmp_path, right)
+    (comparison,) = compare(results.records)
+    leader, over = sentences(comparison, 1000, certainty(results))
+    assert leader == "At 1,000 adapter parameters, 3 seeds: lora has the highest mean, 70.0: surely ahead of mtl-lora."
+    assert over.startswith("mtl-lora over lora: -10.0 ±") and over.endswith("surely behind.")
+
+
+def test_one_seed_is_never_sure(tmp_path: Path) -> None:
+    results = study(tmp_path, {"lora": {0: 0.5}, "mtl-lora": {0: 0.9}})
+    (comparison,) = compare(results.records)
+    leader, _ = sentences(comparison, 1000, certainty(results))
+    assert leader.endswith("mtl-lora has the highest mean, 90.0: ahead, with one seed, of lora.")
+
+
+@pytest.mark.parametrize("kinds", [["mtl-lora", "lora-per-task"], ["lora-per-task"], ["mtl-lora"]], ids=str)
+def test_a_report_of_few_methods(kinds: list[str], tmp_path: Path) -> None:
+    study(tmp_path, {kind: {0: 0.6, 1: 0.7} for kind in kinds})
+    assert mtl_lora("report", "--results", tmp_path) == 0
+    tables = {path.stem for path in (tmp_path / "report" / "tables").glob("*.csv")}
+    assert ("commonsense-contests" in tables) == (len(kinds) > 1)
+
+
+BAD = {
+    "predictions": ("runs/lora0.predictions.parquet", "not parquet", "lora0.predictions.parquet cannot be read"),
+    "no predictions": ("runs/lora0.predictions.parquet", None, "lora0.predictions.parquet is missing: remove the record"),
+    "diagnosis": ("diagnoses/lora0.json", "{}", "lora0.json is no whole diagnosis (KeyError: 'schema'): remove it"),
+    "columns": ("published/new.csv", "suite,value\nnlu,3\n", "new.csv has the columns suite, value; wanted: suite, model"),
+    "number": (
+        "published/new.csv",
+        f"{','.join(PUBLISHED)}\nnlu,m,lora,8,,sst2,accuracy,9O,p,first,\n",
+        "the value '9O', which is",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD, ids=str)
+def test_bad_files_are_one_line_and_status_2(case: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    name, content, message = BAD[case]
+    study(tmp_path, {"lora": {0: 0.5}, "mtl-lora": {0: 0.6}})
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True) if content is None else path.write_text(content)
+    assert mtl_lora("report", "--results", tmp_path) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("mtl-lora:")]
+    assert message in line
+
+
+def test_predictions_of_other_rows_are_refused(tmp_path: Path) -> None:
+    results = study(tmp_path, {"lora": {0: 0.5}, "mtl-lora": {0: 0.6}})
+    frame = results.predictions("lora0")
+    frame.sample(frac=1, random_state=0).to_parquet(results.predictions_path("lora0"), index=False)
+    assert certainty(results).contest("mtl-lora", "lora").difference == pytest.approx(10)  # their order does not matter
+    frame.assign(row=frame["row"] + 1).to_parquet(results.predictions_path("lora0"), index=False)
+    with pytest.raises(InvalidInput, match="are not of the same rows of task piqa"):
+        certainty(results)

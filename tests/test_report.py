@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlparse
 
 import pandas as pd
 import pytest
+from conftest import RESULTS
 from selenium import webdriver
 from test_runner import mtl_lora
 
@@ -20,7 +21,6 @@ from reports.published import published_table, verdict
 from reports.results import Results
 from reports.table import Table, Text
 
-RESULTS = Path(__file__).parents[1] / "results"
 PHONE, DESK = 400, 1200
 
 
@@ -128,9 +128,13 @@ def test_a_verdict_is_given_only_where_everything_matches(commonsense: Compariso
     whole = replace(commonsense, config=commonsense.config | uncut, records=records)
     lora = next(e for e in whole.entries if e.label == "lora")
     cell = lora.tasks["boolq"]
-    assert judged(whole, value=f"{cell.mean + 0.9 * cell.interval:.4f}") == "agrees on boolq"
-    assert judged(whole, value=f"{cell.mean + 1.1 * cell.interval:.4f}") == "differs on boolq"
-    assert judged(whole, metric="f1") == "not comparable: other tasks or metrics"
+    assert judged(whole, value=f"{cell.mean + 0.9 * cell.interval:.4f}") == f"agrees on boolq (lora, rank {lora.rank})"
+    assert judged(whole, value=f"{cell.mean + 1.1 * cell.interval:.4f}") == f"differs on boolq (lora, rank {lora.rank})"
+    for other in ({"metric": "f1"}, {"metric": ""}, {"task": "mean"}):
+        assert judged(whole, **other) == "not comparable: other tasks or metrics"
+    assert judged(whole, rank="") == "not comparable: the source states no rank"
+    alone = replace(lora, by_seed={0: lora.by_seed[0]})
+    assert judged(replace(whole, entries=(alone,))) == "not comparable: measured with 1 seed"
     assert judged(whole, rank="99").startswith("not comparable: rank 99, measured at")
     assert judged(whole, method="prefix") == "not comparable: the method was not measured"
     assert judged(whole, value="") == "not available"
