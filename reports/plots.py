@@ -89,7 +89,9 @@ def _curves(axes: Axes, comparison: Comparison, value: Callable[[Entry], Cell]) 
             )
         else:
             label = f"{entries[0].label} ({short(entries[0].parameters)})"
-            axes.axhline(cells[0].mean, color=style(entries[0])["color"], linestyle=":", linewidth=1.5, label=label)
+            colour, cell = style(entries[0])["color"], cells[0]
+            axes.axhline(cell.mean, color=colour, linestyle=":", linewidth=1.5, label=label)
+            axes.axhspan(cell.mean - cell.interval, cell.mean + cell.interval, color=colour, alpha=0.1, linewidth=0)
     places = sorted({*comparison.budgets} | {e.parameters for e in comparison.entries if e.reference and e.budget})
     if len(places) > 1:
         axes.set_xscale("log")
