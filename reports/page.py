@@ -18,6 +18,7 @@ from reports.style import Figure
 from reports.table import Table, Text
 
 TABLES, FIGURES = "tables", "figures"  # folders beside the page
+GENERATOR = '<meta name="generator" content="mtl-lora report">'
 
 
 def html(sections: Sequence[Section], summary: Table, comparisons: Sequence[Comparison], results: Results, out: Path) -> str:

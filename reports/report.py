@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -34,10 +35,9 @@ def write_report(folder: Path, out: Path, source: Source | None = None) -> None:
     source: where the data of the runs are, for pictures with the methods' answers; generated ones are always drawn.
     """
     results = Results(folder)
+    _remove_earlier(out)
     for part in (page.TABLES, page.FIGURES):
         (out / part).mkdir(parents=True, exist_ok=True)
-        for old in (out / part).iterdir() if (out / PAGE).exists() else ():  # of an earlier report
-            old.unlink()
     comparisons = compare(results.records)
     maker = Sections(results, comparisons, out / page.FIGURES)
     sections, names = [], maker.names()
@@ -59,6 +59,17 @@ def write_report(folder: Path, out: Path, source: Source | None = None) -> None:
             if part.points and not part.folded:
                 print("\n".join([f"{section.name}, {part.title}", *(f"- {point}" for point in part.points), ""]))
     print(f"written: {out}/{PAGE}, with index.md, {page.TABLES}/ and {page.FIGURES}/ beside it")
+
+
+def _remove_earlier(out: Path) -> None:
+    """Remove the tables and figures of an earlier report, lest some stay that nothing leads to; nobody else's files."""
+    earlier = out / PAGE
+    if earlier.exists():
+        text = earlier.read_text()
+        if page.GENERATOR not in text:
+            raise InvalidInput(f"{earlier} is not a page that `mtl-lora report` wrote: give another folder with --out")
+        for name in set(re.findall(rf'href="((?:{page.TABLES}|{page.FIGURES})/[^"/]+)"', text)):
+            (out / name).unlink(missing_ok=True)
 
 
 def summary_table(comparisons: list[Comparison], maker: Sections) -> Table:

@@ -221,3 +221,17 @@ def test_predictions_of_other_rows_are_refused(tmp_path: Path) -> None:
     frame.assign(row=frame["row"] + 1).to_parquet(results.predictions_path("lora0"), index=False)
     with pytest.raises(InvalidInput, match="are not of the same rows of task piqa"):
         certainty(results)
+
+
+def test_a_report_replaces_an_earlier_one_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    study(tmp_path, {"lora": {0: 0.5}, "mtl-lora": {0: 0.6}, "dora": {0: 0.4}})
+    out = tmp_path / "report"
+    assert mtl_lora("report", "--results", tmp_path) == 0
+    (out / "figures" / "mine.png").touch()
+    for path in [*(tmp_path / "runs").glob("dora*"), *(tmp_path / "runs").glob("mtl-lora*")]:
+        path.unlink()
+    assert mtl_lora("report", "--results", tmp_path) == 0
+    assert [path.name for path in (out / "figures").iterdir()] == ["mine.png"]  # one method alone has no curve
+    (out / "index.html").write_text("a page of mine")
+    assert mtl_lora("report", "--results", tmp_path) == 2
+    assert "index.html is not a page that `mtl-lora report` wrote" in capsys.readouterr().err
