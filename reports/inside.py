@@ -87,10 +87,17 @@ def lambdas(diagnosis: dict[str, Any], about: str, folder: Path, name: str) -> F
 def separation(diagnoses: Diagnoses, about: str, folder: Path, name: str) -> Figure:
     """Samples of each task in the low-rank space of a middle layer: D x above, after the task's core below."""
     with plt.rc_context(PARAMETERS):
-        size = (3.6 * len(diagnoses), 7.2)
-        figure, panels = plt.subplots(2, len(diagnoses), figsize=size, squeeze=False, constrained_layout=True)
-        for column, (label, diagnosis) in enumerate(diagnoses.items()):
-            for axes, stage, what in zip(panels[:, column], ("before", "after"), ("D x", "C$_t$ D x"), strict=True):
+        columns = min(COLUMNS, len(diagnoses))
+        blocks = -(-len(diagnoses) // columns)
+        shape = {"figsize": (3.9 * columns, 6.6 * blocks), "squeeze": False, "constrained_layout": True}
+        figure, panels = plt.subplots(2 * blocks, columns, **shape)
+        for axes in panels.flat:
+            axes.set_axis_off()
+        for number, (label, diagnosis) in enumerate(diagnoses.items()):
+            block, column = divmod(number, columns)
+            for row, stage, what in ((0, "before", "D x"), (1, "after", "C$_t$ D x")):
+                axes = panels[2 * block + row, column]
+                axes.set_axis_on()
                 _scatter(axes, diagnosis["separation"][stage])
                 silhouette = diagnosis["separation"][stage]["silhouette"]
                 apart = "" if silhouette is None else f"\nsilhouette {silhouette:+.2f}"

@@ -69,7 +69,9 @@ def sentences(comparison: Comparison, budget: int, certainty: Certainty) -> list
             for other in others:
                 contest = certainty.contest(own.label, other.label)
                 if contest:
-                    lines.append(f"{own.label} over {other.label}: {contest} points, corrected p {_p(contest.p)}: {_told(contest)}.")
+                    lines.append(
+                        f"{own.label} over {other.label}: {contest} points, corrected p {_p(contest.p)}: {_told(contest)}."
+                    )
     return lines
 
 
