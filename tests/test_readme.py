@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import typer
-from conftest import tiny_llama, tokens
+from conftest import RESULTS, tiny_llama, tokens
 from safetensors import safe_open
 
 from benchmarks.cli import app
@@ -34,6 +34,19 @@ def test_the_training_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_every_command_is_one_the_command_line_knows(command: str) -> None:
     name, *arguments = shlex.split(command)[1:]
     typer.main.get_command(app).commands[name].make_context(name, arguments)
+
+
+def test_tables_of_results_are_those_of_the_report() -> None:
+    made = {line for path in (RESULTS / "report" / "tables").glob("*.md") for line in path.read_text().splitlines()}
+    shown = README.partition("## Results")[2].partition("\n## ")[0] + (RESULTS / "README.md").read_text()
+    rows = [line for line in shown.splitlines() if line.startswith("|")]
+    assert len(rows) > 30 and [row for row in rows if row not in made] == []
+
+
+@pytest.mark.parametrize("page", [RESULTS.parent / "README.md", *RESULTS.glob("**/README.md")], ids=lambda p: p.parent.name)
+def test_links_of_a_page_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)\)", page.read_text())
+    assert [target for target in targets if "://" not in target and not (page.parent / target).exists()] == []
 
 
 def test_the_commands_were_found() -> None:
