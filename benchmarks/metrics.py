@@ -66,8 +66,8 @@ def _ndcg(rows: Scored) -> float:
     """
     gain = rows.labels - rows.task.scale[0]
     frame = pd.DataFrame({"query": rows.queries, "gain": gain, "prediction": rows.predictions})
-    spread = frame.groupby("query")["gain"].transform(np.ptp)
-    frame = frame[spread > 0]
+    gains = frame.groupby("query")["gain"]
+    frame = frame[gains.transform("max") > gains.transform("min")]
     if frame.empty:
         return 0.0
     shared = frame.groupby(["query", "prediction"])["gain"].transform("mean")
