@@ -17,6 +17,7 @@ from baselines.lora import LoRA
 from baselines.moelora import MoELoRA
 from baselines.multilora import MultiLoRA
 from baselines.references import LoRAPerTask
+from benchmarks import metrics
 from mtl_lora import AdaptedModel, Method, MTLLoRA
 
 TASKS = ["a", "b", "c"]
@@ -96,7 +97,20 @@ def tokens(samples: int = 6, length: int = 5, seed: int = 1) -> torch.Tensor:
     return torch.randint(3, 50, (samples, length), generator=torch.Generator().manual_seed(seed))
 
 
+RESAMPLES = metrics.BOOTSTRAP_RESAMPLES
 RESULTS = Path(__file__).parents[1] / "results"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_resamples() -> None:
+    """Standard errors of scores from few resamples: they are most of the time of a tiny run."""
+    metrics.BOOTSTRAP_RESAMPLES = 10
+
+
+@pytest.fixture
+def resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as runs take."""
+    monkeypatch.setattr(metrics, "BOOTSTRAP_RESAMPLES", RESAMPLES)
 
 
 @pytest.fixture(scope="session")

@@ -66,7 +66,7 @@ def test_average_precision_needs_how_sure_a_model_is() -> None:
     assert "unanswered" not in scored
 
 
-def test_whole_queries_are_resampled(rows: Scored) -> None:
+def test_whole_queries_are_resampled(rows: Scored, resamples: None) -> None:
     """Rows that are copies of each other within their query hold no more than one: the error must not shrink."""
     once = evaluate_task(rows, rows.labels)["standard_error"]
     places = np.repeat(np.arange(300), 9)

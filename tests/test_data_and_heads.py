@@ -142,7 +142,7 @@ def test_heads_and_losses_of_a_mixed_batch_equal_those_task_by_task(pooling: str
     assert model.heads.weight.grad.isfinite().all()
 
 
-def test_metrics_against_their_libraries() -> None:
+def test_metrics_against_their_libraries(resamples: None) -> None:
     rng = np.random.default_rng(0)
     labels, wrong = rng.integers(2, size=200).astype(float), rng.random(200) < 0.3
     predictions = np.where(wrong, 1 - labels, labels)

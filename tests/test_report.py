@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from conftest import RESULTS
 from selenium import webdriver
+from selenium.webdriver.support.ui import WebDriverWait
 from test_runner import mtl_lora
 
 from reports.comparison import Comparison, compare
@@ -62,10 +63,17 @@ def browser() -> Iterator[webdriver.Chrome]:
     chrome.quit()
 
 
+def opened(browser: webdriver.Chrome, address: str) -> None:
+    """The page in the browser, read to its end."""
+    browser.get("about:blank")
+    browser.get(address)
+    WebDriverWait(browser, 60).until(lambda b: b.execute_script("return document.readyState") == "complete")
+
+
 @pytest.mark.parametrize("width", [PHONE, DESK])
 def test_the_page_opens_from_disk_without_complaint(made: Path, browser: webdriver.Chrome, width: int) -> None:
     browser.set_window_size(width, 900)
-    browser.get((made / "index.html").as_uri())
+    opened(browser, (made / "index.html").as_uri())
     assert browser.get_log("browser") == []
     images = browser.execute_script("return [...document.images].map(i => [i.naturalWidth, i.alt, i.src.slice(0, 5)])")
     assert len(images) > 20 and all(size > 0 and text and source == "data:" for size, text, source in images)
@@ -77,7 +85,7 @@ def test_the_page_opens_from_disk_without_complaint(made: Path, browser: webdriv
 
 def test_every_link_leads_somewhere(made: Path, browser: webdriver.Chrome) -> None:
     page = made / "index.html"
-    browser.get(page.as_uri())
+    opened(browser, page.as_uri())
     links = set(browser.execute_script("return [...document.links].map(a => a.href)"))
     places = set(browser.execute_script("return [...document.querySelectorAll('[id]')].map(e => e.id)"))
     assert len(links) > 500
@@ -93,7 +101,7 @@ def test_every_link_leads_somewhere(made: Path, browser: webdriver.Chrome) -> No
 
 def test_any_number_leads_to_its_runs(made: Path, browser: webdriver.Chrome) -> None:
     browser.set_window_size(DESK, 900)
-    browser.get((made / "index.html").as_uri())
+    opened(browser, (made / "index.html").as_uri())
     number = browser.find_element("css selector", "#summary td a")
     score = float(number.text.split()[0])
     browser.get(number.get_attribute("href"))
