@@ -51,10 +51,12 @@ def _correlation(kind: Callable) -> Metric:
 
 def _quadratic_kappa(rows: Scored) -> float:
     """Cohen's kappa with quadratic weights, of grades rounded to whole numbers; 0 where it is not defined."""
-    predictions = np.round(rows.predictions)
-    if np.ptp(rows.labels) == 0 and np.ptp(predictions) == 0:
+    labels, predictions = (np.round(values).astype(int) for values in (rows.labels, rows.predictions))
+    both = np.concatenate([labels, predictions])
+    if np.ptp(both) == 0:
         return 0.0
-    return float(sk.cohen_kappa_score(np.round(rows.labels).astype(int), predictions.astype(int), weights="quadratic"))
+    grades = np.arange(both.min(), both.max() + 1)  # with those that do not occur: weights are of places in this list
+    return float(sk.cohen_kappa_score(labels, predictions, labels=grades, weights="quadratic"))
 
 
 def _ndcg(rows: Scored) -> float:

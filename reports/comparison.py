@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -109,8 +109,10 @@ class Comparison:
 
 
 def size(comparison: Comparison, budget: int) -> str:
-    """The budget, or what stands in its place where methods are as released."""
-    return "the released settings" if comparison.config["protocol"] == "paper" else f"{budget:,} adapter parameters"
+    """The budget, or what stands in its place: where methods are as released, and where only references of none are."""
+    if comparison.config["protocol"] == "paper":
+        return "the released settings"
+    return f"{budget:,} adapter parameters" if budget else "no budget of adapters"
 
 
 def compare(records: list[Record]) -> list[Comparison]:
@@ -148,13 +150,15 @@ def _families(comparisons: list[Comparison], common: Callable[[dict[str, Any]], 
     return [family for family in families.values() if len(family) > 1]
 
 
-def advantage(entry: Entry, over: Entry, task: str | None = None) -> Cell:
-    """The difference of two entries' scores, of the suite or of a task, seed by seed: the runs of a seed saw the same rows
-    in the same order."""
-    own, other = ((e.tasks_by_seed[task] if task else e.by_seed) for e in (entry, over))
-    errors = [(e.tasks[task] if task else e.score).error / 100 for e in (entry, over)]
-    both = [seed for seed in own if seed in other]
-    return _cell([(own[seed] - other[seed]) / 100 for seed in both], [float(np.hypot(*errors))] * len(both))
+def of_pictures(family: list[Comparison], label: str, budget: int) -> Comparison:
+    """One method at a budget as a comparison of its own: an entry for each kind of pictures that it saw."""
+    entries = [
+        replace(entry, label=str(comparison.pictures).replace("-", " "), reference=False)
+        for comparison in family
+        for entry in comparison.at(budget)
+        if entry.label == label
+    ]
+    return replace(family[0], entries=tuple(entries), records=tuple(r for c in family for r in c.records))
 
 
 def t_interval(spread: float, count: int) -> float:
@@ -229,8 +233,10 @@ def _caveats(records: list[Record]) -> list[str]:
     lines = []
     if any(s["source"] == "mirror" for s in surroundings):
         lines.append("Data came from a mirror and may be subsets of the public sets: see the numbers of rows.")
-    if any((s["git"] or {}).get("dirty", True) for s in surroundings):
+    if any(s["git"] and s["git"]["dirty"] for s in surroundings):
         lines.append("Some of these runs were made from a checkout with uncommitted changes.")
+    if not all(s["git"] for s in surroundings):
+        lines.append("Some of these runs were made outside a checkout: the revision of their code is not known.")
     for what, values in {
         "revisions of the code": [(s["git"] or {}).get("revision") for s in surroundings],
         "package versions": [json.dumps(s["packages"]) for s in surroundings],

@@ -14,9 +14,9 @@ from reports.table import Table, Text
 
 ALONE = "lora-per-task"
 GAIN_NOTES = (
-    "Points over a LoRA of the whole budget for each task, which shares nothing but the frozen base and trains as many "
-    "times the parameters as there are tasks: a loss may come from sharing, from having fewer parameters, or both; a "
-    "gain is one by sharing.",
+    "Points over a LoRA of the whole budget for each task, which shares nothing but the frozen base and what stands on it "
+    "(heads, a projection of pictures) and trains as many times the parameters as there are tasks: a gain or a loss may "
+    "come from sharing, from the number of parameters, or from the method.",
     f"95% interval: {INTERVAL}. Bold: sure, as in How sure, by Holm's method among the pairs of a task with a reference.",
 )
 INSIDE_NOTES = (

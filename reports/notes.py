@@ -11,6 +11,10 @@ INTERVAL = (
     "the wider of a paired bootstrap over scored rows and seeds and Student's t over seeds; "
     "with one seed over scored rows alone"
 )
+CELLS = (
+    "mean ± 95% interval over seeds (Student's t)",
+    "score of one seed (standard error over the scored rows: no spread over seeds is known)",
+)
 
 
 def lead(comparison: Comparison, budget: int) -> str:
@@ -21,7 +25,7 @@ def lead(comparison: Comparison, budget: int) -> str:
     parts = [
         f"Protocol {config['protocol']}, {f'preset {named[0]}' if named else 'no preset'}, {config['backbone']['id']}",
         f"{base:,} parameters"
-        if config["protocol"] == "paper"
+        if config["protocol"] == "paper" or not budget
         else f"budget {budget / base:.2%} of its {base:,} parameters",
     ]
     parts += [f"answered by {config['answering']['way']}"] if "answering" in config else []
@@ -35,23 +39,43 @@ def lead(comparison: Comparison, budget: int) -> str:
     return "; ".join(parts) + "."
 
 
+def seeds_of(count: int) -> str:
+    """1 seed, 3 seeds."""
+    return f"{count} seed{'s' * (count > 1)}"
+
+
 def epochs(config: dict) -> str:
     """1 epoch, 3 epochs."""
     count = config["recipe"]["epochs"]
     return f"{count} epoch{'s' * (count > 1)}"
 
 
+def setting(comparison: Comparison) -> str:
+    """What a comparison was measured with; tells it from the others of its suite."""
+    config = comparison.config
+    parts = [config["backbone"]["id"], f"protocol {config['protocol']}"]
+    parts += [f"tasks {', '.join(config['tasks'])}"] if len(config["tasks"]) < len(find_suite(config["suite"]).tasks) else []
+    parts += [f"at most {config['max_train']:,} training rows a task"] if config["max_train"] else []
+    parts += [epochs(config), f"learning rate {config['recipe']['learning_rate']:g}"]
+    parts += [f"answered by {config['answering']['way']}"] if "answering" in config else []
+    parts += [f"pictures {comparison.pictures}"] if comparison.pictures not in (None, "own") else []
+    parts += [f"conflict {comparison.conflict:g}"] if comparison.conflict is not None else []
+    parts += ["scored on rows set apart from training (dev): not a result to report"] if config["split"] == "dev" else []
+    return ", ".join(parts)
+
+
 def notes(comparison: Comparison, entries: list[Entry]) -> list[str]:
     """What a reader must know to read the table right."""
     config, recipe = comparison.config, comparison.config["recipe"]
     several, single = any(len(e.seeds) > 1 for e in entries), any(len(e.seeds) == 1 for e in entries)
-    forms = ["mean ± 95% interval over seeds (Student's t)"] * several
-    forms += ["score of one seed (standard error over the scored rows: no spread over seeds is known)"] * single
+    forms = [CELLS[0]] * several + [CELLS[1]] * single
     suite = find_suite(config["suite"])
     lines = [
         f"Cells, in percent: {'; or '.join(forms)}. Majority answers with the commonest class or the mean grade.",
-        "Bold: the best of the methods at the budget, where it surely beats the next one (see How sure).",
-        f"Over lora: advantage over plain LoRA in points, seed by seed, with its 95% interval ({INTERVAL}).",
+        "Bold: the best of the methods at the budget, where it surely beats the next one (see How sure)"
+        + ("; rows of several tasks, but for the mean, are not tested." if comparison.groups else "."),
+        f"Over lora: advantage over plain LoRA in points, seed by seed, with its 95% interval ({INTERVAL}); bold where "
+        "that is sure, ahead or behind.",
         f"Scores: {_metrics(comparison)}, averaged where a task has two; mean is that of the tasks.",
         *suite.notes,
         *_answering(config),

@@ -12,8 +12,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from reports.comparison import Comparison, Entry
+from reports.notes import setting
 from reports.results import Record, Results
-from reports.sections import Section, setting
+from reports.sections import Section
 from reports.style import Figure
 from reports.table import Table, Text
 

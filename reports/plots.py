@@ -13,6 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from benchmarks.plan import order_for_display
 from reports.certainty import Certainty, Contest
 from reports.comparison import PLAIN, Cell, Comparison, Entry
+from reports.notes import INTERVAL
 from reports.style import PARAMETERS, STYLES, Figure, bars, save, short, style, subject
 
 COLUMNS = 4  # panels side by side
@@ -185,7 +186,11 @@ def conflict_against_score(
         about = f"{subject(family[0], conflict=False)}; {bars(family[0])}"
         figure.suptitle(about, fontsize=11)
         return save(
-            figure, folder, name, f"Conflict of the data against the mean score and the advantage over LoRA: {about}."
+            figure,
+            folder,
+            name,
+            f"Conflict of the data against the mean score and the advantage over LoRA: {about}; "
+            f"of the advantage {INTERVAL}.",
         )
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from benchmarks.suite import all_suites, find_suite
 from reports.certainty import MEAN
 from reports.comparison import Comparison, Entry
+from reports.notes import CELLS, seeds_of, setting
 from reports.table import Table, Text
 
 # What papers call a backbone, and its hub id.
@@ -25,6 +26,7 @@ NOTES = (
     "Verdict: a published value is compared with the measured one of the same method where backbone, rank and metric are "
     "stated and the same, no data were cut, and three seeds or more were measured; it agrees where it lies within the "
     "measured 95% interval over seeds (Student's t). Everything else is not comparable, and the verdict says why.",
+    f"Measured: {'; or '.join(CELLS)}.",
     "n/a: in the paper's tables, which could not be obtained. What is filled in or added in results/published is shown.",
     "First hand: the source's authors on their own method, or they say the number is theirs; second hand: anyone else.",
 )
@@ -84,7 +86,7 @@ def verdict(setting: dict[str, str], group: pd.DataFrame, measured: Sequence[Com
         return f"not comparable: rank {setting['rank']}, measured at {', '.join(str(e.rank) for _, e in whole)}"
     seeds = max(len(entry.seeds) for entry in same)
     if seeds < SEEDS:
-        return f"not comparable: measured with {seeds} seed{'s' * (seeds > 1)}"
+        return f"not comparable: measured with {seeds_of(seeds)}"
     return _judged(values, next(entry for entry in same if len(entry.seeds) == seeds))
 
 
@@ -120,15 +122,14 @@ def _measured(entry: Entry, comparison: Comparison, columns: list[str]) -> list[
     runs = tuple(entry.runs.values())
     cells = [entry.score if task == MEAN else entry.tasks.get(task) for task in columns]
     about = comparison.config["backbone"]["id"].rpartition("/")[2]
-    rows = f", {comparison.config['max_train']:,} rows a task" if comparison.config["max_train"] else ""
     return [
         entry.label,
         about,
         "measured here",
         str(entry.rank) if entry.budget else "",
         f"{entry.parameters:,}",
-        *("" if cell is None else Text(f"{cell.mean:.1f} ± {cell.interval:.1f}", runs=runs) for cell in cells),
-        f"this project{rows}",
+        *("" if cell is None else Text(str(cell), runs=runs) for cell in cells),
+        f"this project: {setting(comparison)}",
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from mtl_lora.errors import InvalidInput
 from reports import page
 from reports.certainty import Certainty
 from reports.comparison import Comparison, Entry, compare, size
-from reports.notes import INTERVAL
+from reports.notes import INTERVAL, setting
 from reports.results import Results
 from reports.samples import draw_samples
 from reports.sections import Part, Section, Sections
@@ -25,7 +26,8 @@ PAGE = "index.html"
 SAMPLES = "samples"  # folder of pictures that belong to data sets; those of generated data are figures
 SUMMARY = (
     "Mean score of each suite in percent; in parentheses the advantage over plain LoRA in points with its 95% interval: "
-    f"{INTERVAL}. Bold: sure (see How sure). What was trained on how much stands in the sections."
+    f"{INTERVAL}. Bold (a star in a terminal): sure, corrected for all pairs of methods (see How sure). Seeds: the fewest "
+    "and the most of a method. What was trained on how much stands in the sections."
 )
 
 
@@ -75,14 +77,19 @@ def _remove_earlier(out: Path) -> None:
 def summary_table(comparisons: list[Comparison], maker: Sections) -> Table:
     """A row a comparison and budget of several methods, a column a method."""
     labels = order_for_display({e.name for c in comparisons for e in c.entries if not e.reference})
-    rows = []
-    for comparison in comparisons:
+    compared = [c for c in comparisons if any(len(certainty.matched) > 1 for certainty in maker.certainties(c).values())]
+    alike, rows = Counter(map(brief, compared)), []
+    for comparison in compared:
+        name = brief(comparison)
+        name = name if alike[name] == 1 else f"{comparison.config['suite']}: {setting(comparison)}"
         for budget, certainty in maker.certainties(comparison).items():
             if len(certainty.matched) > 1:
                 share = f"{size(comparison, budget)}, {budget / comparison.entries[0].base:.1%}"
+                counts = sorted({len(entry.seeds) for entry in certainty.matched})
+                seeds = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
                 cells = [_summed([e for e in certainty.matched if e.name == label], certainty) for label in labels]
-                rows.append([brief(comparison), share, *cells])
-    return Table("summary", "Every suite at every budget", ["suite", "budget", *labels], rows, [SUMMARY])
+                rows.append([name, share, seeds, *cells])
+    return Table("summary", "Every suite at every budget", ["suite", "budget", "seeds", *labels], rows, [SUMMARY])
 
 
 def brief(comparison: Comparison) -> str:

@@ -9,9 +9,9 @@ from pathlib import Path
 from benchmarks.suite import find_suite
 from reports import inside, interference
 from reports.certainty import Certainty
-from reports.comparison import Comparison, by_conflict, by_pictures
+from reports.comparison import Comparison, by_conflict, by_pictures, of_pictures
 from reports.cost import cost_table, speed_table
-from reports.notes import epochs
+from reports.notes import setting
 from reports.plots import conflict_against_score, parameters_against_score, parameters_against_tasks, wins
 from reports.published import published_table
 from reports.results import Results
@@ -100,8 +100,11 @@ class Sections:
                 blocks.append(parameters_against_tasks(comparison, self.figures, f"{name}-parameters-tasks"))
             if any(len(certainty.matched) > 1 for certainty in certainties.values()):
                 blocks.append(wins(comparison, certainties, self.figures, f"{name}-wins"))
-            blocks.append(contests_table(comparison, certainties, f"{name}-contests"))
-        blocks += [table for table in [interference.gain_table(comparison, certainties, f"{name}-gain")] if table]
+        tables = [
+            contests_table(comparison, certainties, f"{name}-contests"),
+            interference.gain_table(comparison, certainties, f"{name}-gain"),
+        ]
+        blocks += [table for table in tables if table]
         blocks += self._inside(comparison, name)
         blocks.append(cost_table(comparison, self.results, f"{name}-cost"))
         yield Part(setting(comparison), points, blocks, folded)
@@ -157,23 +160,10 @@ class Sections:
         families = [family for family in by_pictures(self.comparisons) if family[0].config["suite"] == suite]
         for number, family in enumerate(families, 1):
             name = f"{suite}-pictures" + (f"-{number}" if number > 1 else "")
-            tables = [
-                control_table(having, label, budget, f"{name}-{label}-{budget}")
-                for budget in family[0].budgets
-                for label, having in controlled(family, budget).items()
-            ]
+            tables = []
+            for budget in family[0].budgets:
+                for label, having in controlled(family, budget).items():
+                    kinds = of_pictures(having, label, budget)
+                    sure = Certainty(kinds, budget, self.results)
+                    tables.append(control_table(kinds, sure, label, f"{name}-{label}-{budget}"))
             yield Part("Does it use the pictures?", blocks=tables)
-
-
-def setting(comparison: Comparison) -> str:
-    """What a comparison was measured with; tells it from the others of its suite."""
-    config = comparison.config
-    parts = [config["backbone"]["id"], f"protocol {config['protocol']}"]
-    parts += [f"tasks {', '.join(config['tasks'])}"] if len(config["tasks"]) < len(find_suite(config["suite"]).tasks) else []
-    parts += [f"at most {config['max_train']:,} training rows a task"] if config["max_train"] else []
-    parts += [epochs(config), f"learning rate {config['recipe']['learning_rate']:g}"]
-    parts += [f"answered by {config['answering']['way']}"] if "answering" in config else []
-    parts += [f"pictures {comparison.pictures}"] if comparison.pictures not in (None, "own") else []
-    parts += [f"conflict {comparison.conflict:g}"] if comparison.conflict is not None else []
-    parts += ["scored on rows set apart from training (dev): not a result to report"] if config["split"] == "dev" else []
-    return ", ".join(parts)

@@ -37,8 +37,8 @@ class Table:
     lead: str = ""
 
     def plain(self) -> str:
-        """For the terminal, without title and notes."""
-        return self._tabulate("simple", str)
+        """For the terminal, without title and notes; a star for bold."""
+        return self._tabulate("simple", lambda cell: f"{cell}*" if _bold(cell) else str(cell))
 
     def markdown(self) -> str:
         """Title, table and notes."""

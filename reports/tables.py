@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from reports.certainty import MEAN, Certainty
-from reports.comparison import PLAIN, Cell, Comparison, Entry, advantage, size
-from reports.notes import INTERVAL, lead, notes
+from reports.certainty import MEAN, Certainty, Contest
+from reports.comparison import PLAIN, Cell, Comparison, Entry, size
+from reports.notes import INTERVAL, lead, notes, seeds_of, setting
 from reports.table import Table, Text
 
 
@@ -17,9 +17,8 @@ def title(comparison: Comparison, budget: int, conflict: bool = True) -> str:
 CONTROL = (
     "Does it use the pictures? The same method with its own pictures, with those of other samples of the task in training "
     "and scoring (shuffled: what can be had from the words alone), and trained with its own but scored with others "
-    "(shuffled when scored). In percent; differences over the seeds that both have, with their 95% interval (Student's t "
-    "over "
-    "seeds; over the scored rows where there is one seed)."
+    "(shuffled when scored). Scores in percent; differences in points over the seeds that both have, with their 95% "
+    f"interval: {INTERVAL}. Bold: sure, by Holm's method among the kinds of pictures."
 )
 
 
@@ -70,18 +69,28 @@ def conflict_table(family: list[Comparison], budget: int, certainties: list[Cert
     )
 
 
-def control_table(family: list[Comparison], label: str, budget: int, name: str) -> Table:
-    """A row a task, a column for each kind of pictures that one method saw, and what its own ones are worth."""
-    entries = [next(e for e in comparison.at(budget) if e.label == label) for comparison in family]
-    own, others = entries[0], entries[1:]
-    kinds = [str(comparison.pictures).replace("-", " ") for comparison in family]
+def control_table(comparison: Comparison, certainty: Certainty, label: str, name: str) -> Table:
+    """A row a task, a column for each kind of pictures that one method saw, and what its own ones are worth.
+
+    comparison: the method's entries by the kind of pictures, its own first.
+    """
+    own, *others = comparison.entries
     table = []
-    for task in own.tasks:
-        scores = [_score(entry.tasks[task], entry) for entry in entries]
-        worth = [f"{cell.mean:+.1f} ± {cell.interval:.1f}" for cell in (advantage(own, other, task) for other in others)]
-        table.append([task, f"{family[0].majority[task]:.1f}", *scores, *worth])
-    head = ["task", "majority", *kinds, *(f"own over {kind}" for kind in kinds[1:])]
-    return Table(name, f"Own pictures against others, {label}: {title(family[0], budget)}", head, table, [CONTROL])
+    for task, majority in (comparison.majority | {MEAN: mean_majority(comparison)}).items():
+        scores = [_score(entry.score if task == MEAN else entry.tasks[task], entry) for entry in (own, *others)]
+        worth = [certainty.contest(own.label, other.label, task) for other in others]
+        table.append(
+            [
+                task,
+                f"{majority:.1f}",
+                *scores,
+                *(_contest(contest, own, other) for contest, other in zip(worth, others, strict=True)),
+            ]
+        )
+    table.append(["seeds", "", *(str(len(entry.seeds)) for entry in (own, *others)), *("" for _ in others)])
+    head = ["task", "majority", *(e.label for e in (own, *others)), *(f"own over {other.label}" for other in others)]
+    about = title(comparison, certainty.budget)
+    return Table(name, f"Own pictures against others, {label}: {about}", head, table, [CONTROL])
 
 
 def controlled(family: list[Comparison], budget: int) -> dict[str, list[Comparison]]:
@@ -93,7 +102,7 @@ def controlled(family: list[Comparison], budget: int) -> dict[str, list[Comparis
 
 def long_table(comparisons: list[Comparison]) -> Table:
     """All scores in long form: a row for each comparison, budget, method and task, the mean of the suite included."""
-    columns = ["comparison", "suite", "conflict", "backbone", "protocol", "split", "pictures"]
+    columns = ["comparison", "suite", "conflict", "backbone", "protocol", "split", "pictures", "setting"]
     columns += ["budget", "method", "rank", "parameters", "task", "metrics"]
     columns += [MEAN, "spread_over_seeds", "standard_error_over_rows", "seeds", "majority"]
     table = []
@@ -101,11 +110,11 @@ def long_table(comparisons: list[Comparison]) -> Table:
         config = comparison.config
         conflict = "" if comparison.conflict is None else comparison.conflict
         common = [number, config["suite"], conflict, config["backbone"]["id"], config["protocol"], config["split"]]
-        common.append(comparison.pictures or "")
+        common += [comparison.pictures or "", setting(comparison)]
         majority = comparison.majority | {MEAN: mean_majority(comparison)}
         for entry in comparison.entries:
             for task, cell in (entry.tasks | {MEAN: entry.score}).items():
-                own = [entry.budget, entry.label, entry.rank, entry.parameters, task]
+                own = [entry.budget, entry.label, entry.rank if entry.budget else "", entry.parameters, task]
                 own.append(" ".join(f"{metric}={value:.4f}" for metric, value in entry.metrics.get(task, {}).items()))
                 spread = "" if cell.spread is None else f"{cell.spread:.4f}"
                 numbers = [f"{cell.mean:.4f}", spread, f"{cell.error:.4f}", cell.seeds, f"{majority[task]:.4f}"]
@@ -115,9 +124,9 @@ def long_table(comparisons: list[Comparison]) -> Table:
 
 def scored_over_plain(certainty: Certainty, entry: Entry) -> Text:
     """The suite's score of a method, and in parentheses its advantage over plain LoRA; bold where that is sure."""
-    contest = certainty.contest(entry.label, PLAIN)
-    text = f"{entry.score.mean:.1f}" + (f" ({contest})" if contest else "")
-    return Text(text, bool(contest and contest.sure), tuple(entry.runs.values()))
+    over = _over_plain(certainty, entry)
+    text = f"{entry.score.mean:.1f}" + (f" ({over})" if over.text else "")
+    return Text(text, over.bold, tuple(entry.runs.values()))
 
 
 def mean_majority(comparison: Comparison) -> float:
@@ -129,6 +138,14 @@ def _score(cell: Cell, entry: Entry, bold: bool = False) -> Text:
     return Text(str(cell), bold, tuple(entry.runs.values()))
 
 
-def _over_plain(certainty: Certainty, entry: Entry) -> Text | str:
-    contest = certainty.contest(entry.label, PLAIN)
-    return Text(str(contest), contest.sure) if contest else ""
+def _over_plain(certainty: Certainty, entry: Entry) -> Text:
+    plain = next((e for e in certainty.entries if e.label == PLAIN), entry)
+    return _contest(certainty.contest(entry.label, PLAIN), entry, plain)
+
+
+def _contest(contest: Contest | None, first: Entry, second: Entry) -> Text:
+    """A difference; with the number of its seeds where one of the two has more, whose means it does not fit then."""
+    if contest is None:
+        return Text("")
+    fewer = contest.seeds < max(len(first.seeds), len(second.seeds))
+    return Text(f"{contest}, {seeds_of(contest.seeds)}" if fewer else str(contest), contest.sure)

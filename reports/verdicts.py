@@ -5,32 +5,26 @@ from __future__ import annotations
 from itertools import combinations
 
 from mtl_lora import MTLLoRA
-from reports.certainty import RESAMPLES, Certainty, Contest
+from reports.certainty import RESAMPLES, UNSHOWN, Certainty, Contest
 from reports.comparison import PLAIN, Comparison, Entry, size
-from reports.notes import INTERVAL
+from reports.notes import INTERVAL, seeds_of
 from reports.table import Table, Text
 
 NOTES = (
     f"First over second on the suite's mean, in points of percent, over the seeds that both have. 95% interval: {INTERVAL}.",
-    "p: by the bootstrap, corrected by Holm's method among the pairs of methods matched at a budget, and apart from "
-    "these among the pairs with a reference; intervals are not corrected. Bold, and called sure: p < 0.05 and an "
-    "interval without 0; never with one seed.",
-    f"Bootstrap: {RESAMPLES:,} resamples of scored rows and of seeds, paired; p cannot fall below twice their inverse "
+    "p: the larger one of the bootstrap and of Student's t over seeds, corrected by Holm's method among the pairs of "
+    "methods matched at a budget, and apart from these among the pairs of one of them and a reference; intervals are not "
+    "corrected. Bold, and called sure: p < 0.05 and an interval without 0; never with one seed. Ahead or behind, but not "
+    "surely: an interval without 0 alone. With three seeds, to be sure takes differences much the same in all of them.",
+    f"Bootstrap: {RESAMPLES:,} resamples of scored rows and of seeds, paired; its p cannot fall below twice their inverse "
     "times the number of pairs. Tasks that are ranked by query are not paired: records do not name queries.",
     "Effect: mean by standard deviation of the differences over tasks and seeds (Cohen's d_z). Tasks won, lost: on how "
     "many the first scored higher or lower, in parentheses on how many surely, by Holm's method among that task's pairs.",
 )
 
 
-BEFORE = {
-    "no difference shown": " to ",
-    "ahead, but not surely": ", of ",
-    "ahead, with one seed": ", of ",
-}  # the method against which
-
-
-def contests_table(comparison: Comparison, certainties: dict[int, Certainty], name: str) -> Table:
-    """A row a pair of methods and budget."""
+def contests_table(comparison: Comparison, certainties: dict[int, Certainty], name: str) -> Table | None:
+    """A row a pair of methods and budget; None where there is no pair."""
     rows = []
     for budget, certainty in certainties.items():
         for first, second in combinations(certainty.entries, 2):
@@ -49,6 +43,8 @@ def contests_table(comparison: Comparison, certainties: dict[int, Certainty], na
                         str(contest.seeds),
                     ]
                 )
+    if not rows:
+        return None
     head = ["budget", "first", "second", "first over second", "p", "effect", "tasks won", "tasks lost", "seeds"]
     return Table(name, f"How sure: every pair of methods, {comparison.config['suite']}", head, rows, NOTES)
 
@@ -83,11 +79,16 @@ def _leader(comparison: Comparison, budget: int, certainty: Certainty) -> str:
         return f"At {size(comparison, budget)} no seed is common to all methods, so none is said to lead."
     means = {entry.label: sum(entry.by_seed[seed] for seed in seeds) / len(seeds) for entry in certainty.matched}
     leader, *others = sorted(means, key=means.__getitem__, reverse=True)
+    contests = {other: certainty.contest(leader, other) for other in others}
+    if any(contest.difference < 0 for contest in contests.values()):  # on seeds that those two have and others have not
+        return f"At {size(comparison, budget)} methods have different seeds, and these do not agree on who leads."
     told: dict[str, list[str]] = {}
-    for other in others:
-        told.setdefault(_told(certainty.contest(leader, other)), []).append(other)
-    parts = [f"{verdict}{BEFORE.get(verdict, ' of ')}{listed(labels)}" for verdict, labels in told.items()]
-    where = f"At {size(comparison, budget)}, {len(seeds)} seed{'s' * (len(seeds) > 1)}"
+    for other, contest in contests.items():
+        told.setdefault(_told(contest), []).append(other)
+    parts = [
+        f"{_before(verdict)} {'to' if verdict == UNSHOWN else 'of'} {listed(labels)}" for verdict, labels in told.items()
+    ]
+    where = f"At {size(comparison, budget)}, {seeds_of(len(seeds))}"
     return f"{where}: {leader} has the highest mean, {means[leader]:.1f}: {'; '.join(parts)}."
 
 
@@ -98,7 +99,7 @@ def across_conflicts(budget: int, certainties: dict[float, Certainty]) -> str:
         contest = certainty.contest(MTLLoRA.name, PLAIN)
         if contest:
             places.setdefault(_told(contest), []).append(f"{conflict:g} ({contest})")
-    parts = [f"{verdict} at conflict {listed(own)}" for verdict, own in places.items()]
+    parts = [f"{_before(verdict)} at conflict {listed(own)}" for verdict, own in places.items()]
     return f"At {budget:,} parameters MTL-LoRA against plain LoRA: {'; '.join(parts)}." if parts else ""
 
 
@@ -109,6 +110,10 @@ def listed(names: list[str]) -> str:
 
 def _told(contest: Contest) -> str:
     return contest.verdict.replace("but not surely", "with one seed") if contest.seeds == 1 else contest.verdict
+
+
+def _before(verdict: str) -> str:
+    return verdict + "," * ("," in verdict)
 
 
 def _p(value: float) -> str:

@@ -56,6 +56,9 @@ def test_quadratic_kappa_against_its_definition(rows: Scored) -> None:
     cost = np.subtract.outer(range(4), range(4)) ** 2
     expected = 1 - (cost * table).sum() / (cost * np.outer(table.sum(1), table.sum(0))).sum()
     assert METRICS["quadratic_kappa"](rows) == pytest.approx(expected)
+    # Grade 3 does not occur: 2 and 4 are two apart nonetheless.
+    few = replace(rows, labels=np.array([1.0, 2, 4, 4]), predictions=np.array([1.0, 4, 4, 2]))
+    assert METRICS["quadratic_kappa"](few) == pytest.approx(1 - 8 / 13.5)
     assert METRICS["quadratic_kappa"](replace(rows, labels=np.ones(300), predictions=np.ones(300))) == 0
 
 

@@ -11,7 +11,9 @@ from test_runner import mtl_lora, predictions
 from benchmarks.records import RunStore
 from benchmarks.world.forms import CAPTIONS
 from benchmarks.world.language import READERS
-from reports.comparison import advantage, by_conflict, compare, t_interval
+from reports.certainty import Certainty
+from reports.comparison import by_conflict, compare
+from reports.results import Results
 
 TASKS = [f"{form}-{reader}" for form in ("sense", "which", "caption", "relevance") for reader in ("north", "south")]
 CUT = ["--max-train", "24", "--max-eval", "12", "--epochs", "1", "--tasks", ",".join(TASKS)]
@@ -78,16 +80,16 @@ def test_the_advantage_over_lora_is_taken_seed_by_seed(finished: RunStore) -> No
     (family,) = by_conflict(compare(finished.all()))
     assert [comparison.conflict for comparison in family] == [0.0, 1.0]
     entries = {entry.label: entry for entry in family[1].at(93_000)}
-    mtl, lora = entries["mtl-lora"], entries["lora"]
+    mtl = entries["mtl-lora"]
     scores = {
         (r["config"]["method"]["name"], r["config"]["seed"]): 100 * r["score"]
         for r in finished.all()
         if (r["config"]["conflict"], r["config"]["budget"]) == (1.0, 93_000)
     }
     differences = pd.Series([scores["mtl-lora", seed] - scores["lora", seed] for seed in (0, 1)])
-    found = advantage(mtl, lora)
-    assert found.mean == pytest.approx(differences.mean()) and found.spread == pytest.approx(differences.std())
-    assert t_interval(found.spread, 2) == pytest.approx(12.706 * differences.std() / 2**0.5, rel=1e-3)
+    found = Certainty(family[1], 93_000, Results(finished.folder)).contest("mtl-lora", "lora")
+    assert found.difference == pytest.approx(differences.mean())
+    assert found.half >= 12.706 * differences.std() / 2**0.5 * 0.999
     assert mtl.groups["nlu"].mean == pytest.approx(sum(mtl.tasks[f"sense-{r}"].mean for r in READERS) / 2)
 
 
