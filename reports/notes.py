@@ -50,13 +50,18 @@ def epochs(config: dict) -> str:
     return f"{count} epoch{'s' * (count > 1)}"
 
 
+def training(config: dict) -> str:
+    """At most how many rows, how often and how fast."""
+    rows = f"at most {config['max_train']:,} training rows a task, " if config["max_train"] else ""
+    return f"{rows}{epochs(config)}, learning rate {config['recipe']['learning_rate']:g}"
+
+
 def setting(comparison: Comparison) -> str:
     """What a comparison was measured with; tells it from the others of its suite."""
     config = comparison.config
     parts = [config["backbone"]["id"], f"protocol {config['protocol']}"]
     parts += [f"tasks {', '.join(config['tasks'])}"] if len(config["tasks"]) < len(find_suite(config["suite"]).tasks) else []
-    parts += [f"at most {config['max_train']:,} training rows a task"] if config["max_train"] else []
-    parts += [epochs(config), f"learning rate {config['recipe']['learning_rate']:g}"]
+    parts += [training(config)]
     parts += [f"answered by {config['answering']['way']}"] if "answering" in config else []
     parts += [f"pictures {comparison.pictures}"] if comparison.pictures not in (None, "own") else []
     parts += [f"conflict {comparison.conflict:g}"] if comparison.conflict is not None else []

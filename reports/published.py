@@ -9,7 +9,7 @@ import pandas as pd
 from benchmarks.suite import all_suites, find_suite
 from reports.certainty import MEAN
 from reports.comparison import Comparison, Entry
-from reports.notes import CELLS, seeds_of, setting
+from reports.notes import CELLS, seeds_of, training
 from reports.table import Table, Text
 
 # What papers call a backbone, and its hub id.
@@ -129,7 +129,7 @@ def _measured(entry: Entry, comparison: Comparison, columns: list[str]) -> list[
         str(entry.rank) if entry.budget else "",
         f"{entry.parameters:,}",
         *("" if cell is None else Text(str(cell), runs=runs) for cell in cells),
-        f"this project: {setting(comparison)}",
+        f"this project: {training(comparison.config)}",
     ]
 
 

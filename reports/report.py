@@ -14,7 +14,7 @@ from benchmarks.suite import find_suite
 from mtl_lora.errors import InvalidInput
 from reports import page
 from reports.certainty import Certainty
-from reports.comparison import Comparison, Entry, compare, size
+from reports.comparison import Comparison, Entry, compare
 from reports.notes import INTERVAL, setting
 from reports.results import Results
 from reports.samples import draw_samples
@@ -27,7 +27,8 @@ SAMPLES = "samples"  # folder of pictures that belong to data sets; those of gen
 SUMMARY = (
     "Mean score of each suite in percent; in parentheses the advantage over plain LoRA in points with its 95% interval: "
     f"{INTERVAL}. Bold (a star in a terminal): sure, corrected for all pairs of methods (see How sure). Seeds: the fewest "
-    "and the most of a method. What was trained on how much stands in the sections."
+    "and the most of a method. Budget: adapter parameters, and their share of the base. What was trained on how much stands "
+    "in the sections."
 )
 
 
@@ -84,7 +85,8 @@ def summary_table(comparisons: list[Comparison], maker: Sections) -> Table:
         name = name if alike[name] == 1 else f"{comparison.config['suite']}: {setting(comparison)}"
         for budget, certainty in maker.certainties(comparison).items():
             if len(certainty.matched) > 1:
-                share = f"{size(comparison, budget)}, {budget / comparison.entries[0].base:.1%}"
+                share = f"{budget:,} ({budget / comparison.entries[0].base:.1%})"
+                share = "as released" if comparison.config["protocol"] == "paper" else share
                 counts = sorted({len(entry.seeds) for entry in certainty.matched})
                 seeds = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
                 cells = [_summed([e for e in certainty.matched if e.name == label], certainty) for label in labels]
