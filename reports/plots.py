@@ -126,7 +126,7 @@ def wins(comparison: Comparison, certainties: dict[int, Certainty], folder: Path
             axes.set_title(f"{short(budget)} adapter parameters")
             _write_contests(axes, certainties[budget], entries, limit)
         figure.colorbar(image, ax=panels, label="row over column (points)", shrink=0.8)
-        figure.suptitle(f"{subject(comparison)}: who beats whom (coloured and bold where sure)", fontsize=11)
+        figure.suptitle(f"{subject(comparison)}\nwho beats whom (coloured and bold where sure)", fontsize=11)
         caption = (
             f"Mean score of {subject(comparison)}, the row's method over the column's, in points; coloured, bold and with a "
             "star where sure; below it the tasks on which the row's method scored higher and lower."
