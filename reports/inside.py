@@ -18,7 +18,8 @@ COLUMNS = 3
 def cosines(diagnoses: Diagnoses, about: str, folder: Path, name: str) -> Figure:
     """Gradient cosines (above the diagonal) and overlaps of updates (below it) between tasks, a panel a method."""
     with plt.rc_context(PARAMETERS):
-        figure, panels = _grid(len(diagnoses), 3.9, 3.7)
+        side = max(2.6, 0.16 * max(len(diagnosis["tasks"]) for diagnosis in diagnoses.values()))  # room for the labels
+        figure, panels = _grid(len(diagnoses), side + 1.3, side + 1.1)
         for axes, (label, diagnosis) in zip(panels.flat, diagnoses.items(), strict=False):
             tasks = diagnosis["tasks"]
             above, below = (np.array(diagnosis[part], dtype=float) for part in ("gradient_cosine", "update_overlap"))

@@ -7,10 +7,11 @@ from statistics import mean
 from typing import Any
 
 from reports.certainty import MEAN, Certainty
-from reports.comparison import Comparison, Entry
+from reports.comparison import Comparison
 from reports.notes import INTERVAL
 from reports.results import Results
 from reports.table import Table, Text
+from reports.tables import difference
 
 ALONE = "lora-per-task"
 GAIN_NOTES = (
@@ -37,21 +38,18 @@ def gain_table(comparison: Comparison, certainties: dict[int, Certainty], name: 
         entries = {entry.label: entry for entry in certainty.entries}
         if ALONE not in entries:
             continue
+        alone = entries[ALONE]
         for task in (*comparison.majority, MEAN):
-            cells = [_gain(certainty, entries, label, task) for label in labels]
-            alone = entries[ALONE].score if task == MEAN else entries[ALONE].tasks[task]
-            rows.append([f"{budget:,}", task, Text(str(alone), runs=tuple(entries[ALONE].runs.values())), *cells])
+            cells = [
+                difference(certainty.contest(label, ALONE, task), entries[label], alone) if label in entries else ""
+                for label in labels
+            ]
+            score = alone.score if task == MEAN else alone.tasks[task]
+            rows.append([f"{budget:,}", task, Text(str(score), runs=tuple(alone.runs.values())), *cells])
     if not rows:
         return None
     title = f"Against a LoRA of the whole budget for each task: {comparison.config['suite']}"
     return Table(name, title, ["budget", "task", ALONE, *labels], rows, GAIN_NOTES)
-
-
-def _gain(certainty: Certainty, entries: dict[str, Entry], label: str, task: str) -> Text | str:
-    contest = certainty.contest(label, ALONE, task) if label in entries else None
-    if contest is None:
-        return ""
-    return Text(str(contest), contest.sure, tuple(entries[label].runs.values()))
 
 
 def diagnosed(comparison: Comparison, results: Results) -> dict[tuple[str, int], dict[int, dict[str, Any]]]:

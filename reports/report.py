@@ -81,16 +81,15 @@ def summary_table(comparisons: list[Comparison], maker: Sections) -> Table:
     compared = [c for c in comparisons if any(len(certainty.matched) > 1 for certainty in maker.certainties(c).values())]
     alike, rows = Counter(map(brief, compared)), []
     for comparison in compared:
-        name = brief(comparison)
+        released, name = comparison.config["protocol"] == "paper", brief(comparison)
         name = name if alike[name] == 1 else f"{comparison.config['suite']}: {setting(comparison)}"
         for budget, certainty in maker.certainties(comparison).items():
             if len(certainty.matched) > 1:
                 share = f"{budget:,} ({budget / comparison.entries[0].base:.1%})"
-                share = "as released" if comparison.config["protocol"] == "paper" else share
-                counts = sorted({len(entry.seeds) for entry in certainty.matched})
-                seeds = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
+                counts = [len(entry.seeds) for entry in certainty.matched]
+                seeds = " to ".join(map(str, sorted({min(counts), max(counts)})))
                 cells = [_summed([e for e in certainty.matched if e.name == label], certainty) for label in labels]
-                rows.append([name, share, seeds, *cells])
+                rows.append([name, "as released" if released else share, seeds, *cells])
     return Table("summary", "Every suite at every budget", ["suite", "budget", "seeds", *labels], rows, [SUMMARY])
 
 

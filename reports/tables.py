@@ -77,18 +77,11 @@ def control_table(comparison: Comparison, certainty: Certainty, label: str, name
     own, *others = comparison.entries
     table = []
     for task, majority in (comparison.majority | {MEAN: mean_majority(comparison)}).items():
-        scores = [_score(entry.score if task == MEAN else entry.tasks[task], entry) for entry in (own, *others)]
-        worth = [certainty.contest(own.label, other.label, task) for other in others]
-        table.append(
-            [
-                task,
-                f"{majority:.1f}",
-                *scores,
-                *(_contest(contest, own, other) for contest, other in zip(worth, others, strict=True)),
-            ]
-        )
-    table.append(["seeds", "", *(str(len(entry.seeds)) for entry in (own, *others)), *("" for _ in others)])
-    head = ["task", "majority", *(e.label for e in (own, *others)), *(f"own over {other.label}" for other in others)]
+        scores = [_score(entry.score if task == MEAN else entry.tasks[task], entry) for entry in comparison.entries]
+        worth = [difference(certainty.contest(own.label, other.label, task), own, other) for other in others]
+        table.append([task, f"{majority:.1f}", *scores, *worth])
+    table.append(["seeds", "", *(str(len(entry.seeds)) for entry in comparison.entries), *("" for _ in others)])
+    head = ["task", "majority", *(e.label for e in comparison.entries), *(f"own over {other.label}" for other in others)]
     about = title(comparison, certainty.budget)
     return Table(name, f"Own pictures against others, {label}: {about}", head, table, [CONTROL])
 
@@ -122,6 +115,15 @@ def long_table(comparisons: list[Comparison]) -> Table:
     return Table("scores", "All scores", columns, table)
 
 
+def difference(contest: Contest | None, first: Entry, second: Entry) -> Text:
+    """What the first has over the second; with the number of their seeds where one has more, whose mean it does not fit."""
+    if contest is None:
+        return Text("")
+    fewer = contest.seeds < max(len(first.seeds), len(second.seeds))
+    text = f"{contest}, {seeds_of(contest.seeds)}" if fewer else str(contest)
+    return Text(text, contest.sure, tuple(first.runs.values()))
+
+
 def scored_over_plain(certainty: Certainty, entry: Entry) -> Text:
     """The suite's score of a method, and in parentheses its advantage over plain LoRA; bold where that is sure."""
     over = _over_plain(certainty, entry)
@@ -140,12 +142,4 @@ def _score(cell: Cell, entry: Entry, bold: bool = False) -> Text:
 
 def _over_plain(certainty: Certainty, entry: Entry) -> Text:
     plain = next((e for e in certainty.entries if e.label == PLAIN), entry)
-    return _contest(certainty.contest(entry.label, PLAIN), entry, plain)
-
-
-def _contest(contest: Contest | None, first: Entry, second: Entry) -> Text:
-    """A difference; with the number of its seeds where one of the two has more, whose means it does not fit then."""
-    if contest is None:
-        return Text("")
-    fewer = contest.seeds < max(len(first.seeds), len(second.seeds))
-    return Text(f"{contest}, {seeds_of(contest.seeds)}" if fewer else str(contest), contest.sure)
+    return difference(certainty.contest(entry.label, PLAIN), entry, plain)
