@@ -104,7 +104,10 @@ def separation(diagnoses: Diagnoses, about: str, folder: Path, name: str) -> Fig
                 apart = "" if silhouette is None else f"\nsilhouette {silhouette:+.2f}"
                 axes.set_title(f"{label}: {what}{apart}", fontsize=10)
         handles, labels = panels[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, frameon=False, loc="outside lower center", ncols=min(len(labels), 8), markerscale=1.5)
+        fit = int(3.9 * columns / (0.6 + 0.1 * max(map(len, labels))))  # names side by side, by their width in inches
+        figure.legend(
+            handles, labels, frameon=False, loc="outside lower center", ncols=min(len(labels), fit), markerscale=1.5
+        )
         figure.suptitle(f"first two principal components, {about}", fontsize=11)
         caption = f"Samples of each task in the low-rank space of a middle layer, before and after the task's core, {about}."
         return save(figure, folder, name, caption)

@@ -27,7 +27,7 @@ STYLES = {
 OTHER = ("#CC79A7", "X")
 # For tasks: Okabe and Ito's colours first, markers where these run out.
 TASK_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000", "#999999")
-TASK_MARKERS = "osD^vP"
+TASK_MARKERS = "osD^vPX"  # 7 with 8 colours: 56 tasks look different
 # Texts of a figure are to be read when it is printed at half its size.
 PARAMETERS = {"font.size": 11, "axes.titlesize": 11, "legend.fontsize": 10, "svg.hashsalt": "mtl-lora"}
 DPI = 130
