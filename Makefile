@@ -2,11 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quick test lint nlu
+.PHONY: quick test lint lock nlu
 
-.venv/installed: pyproject.toml
+.venv/installed: pyproject.toml requirements.lock
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --editable '.[dev]'
+	$(BIN)/pip install --quiet --constraint requirements.lock --editable '.[dev]'
 	touch $@
 
 # Every method on the generated suite, without any download: minutes on two cores.
@@ -17,6 +17,10 @@ quick: .venv/installed
 
 test: .venv/installed
 	$(BIN)/pytest
+
+# The versions that are installed here become those that `make` installs everywhere.
+lock:
+	$(BIN)/pip freeze --exclude-editable | sed 's/^torch==\([0-9.]*\).*/torch==\1/' > requirements.lock
 
 lint: .venv/installed
 	$(BIN)/ruff check .
