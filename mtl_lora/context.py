@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -11,42 +13,55 @@ from torch import Tensor
 
 from mtl_lora.errors import InvalidInput, unknown
 
+NO_BACKWARD = -1
+
+
+class Batch(NamedTuple):
+    """The samples of a pass. one_hot: their tasks (samples, T), float. backward: the backward pass these were given in."""
+
+    one_hot: Tensor
+    backward: int
+
 
 class TaskContext:
     """Holds the task of each sample of the current forward pass.
 
-    Gradient checkpointing runs layers again inside backward, when the pass that set the ids is over. Each recomputation
-    gets the ids of its own pass through :meth:`checkpoint_contexts`; reentrant checkpointing has no place for that, so the
-    ids of the latest pass with gradients serve there: one backward for each forward pass.
+    Gradient checkpointing runs layers again inside backward, when the pass that set the ids is over, and another one may
+    have begun: :meth:`checkpoint` takes the ids along. Without that, a layer that is run in backward is refused.
     """
 
     def __init__(self, tasks: Sequence[str]) -> None:
         if not tasks or len(set(tasks)) != len(tasks):
             raise InvalidInput(f"task names must be given and differ from each other, not {list(tasks)}")
         self.tasks = tuple(tasks)
-        self._current: Tensor | None = None  # one-hot (samples, T) float
-        self._latest: Tensor | None = None
+        self._batch: Batch | None = None
 
     @contextmanager
     def __call__(self, tasks: Tensor | Sequence[int | str], device: torch.device | None = None) -> Iterator[None]:
         """Run the enclosed forward pass with these tasks, one a sample: a LongTensor (samples,), or ids or names."""
-        one_hot = self._one_hot(tasks, device)
-        if torch.is_grad_enabled():
-            self._latest = one_hot
-        with self._again(one_hot):
+        with self._use(self._one_hot(tasks, device)):
             yield
 
-    def checkpoint_contexts(self) -> tuple[AbstractContextManager, AbstractContextManager]:
-        """The ``context_fn`` of ``torch.utils.checkpoint``: recompute with the task ids of now."""
-        return nullcontext(), self._again(self._current)
-
     @contextmanager
-    def _again(self, one_hot: Tensor | None) -> Iterator[None]:
-        previous, self._current = self._current, one_hot
+    def _use(self, one_hot: Tensor) -> Iterator[None]:
+        previous, self._batch = self._batch, Batch(one_hot, _backward_pass())
         try:
             yield
         finally:
-            self._current = previous
+            self._batch = previous
+
+    def checkpoint(self, checkpoint: Callable, function: Callable, *args: Any) -> Any:
+        """``checkpoint(function, *args)``, where every run of ``function`` has the task ids of now.
+
+        checkpoint: ``torch.utils.checkpoint.checkpoint`` or one like it, reentrant or not.
+        """
+        if self._batch is not None:
+            function = partial(self._run, self._batch.one_hot, function)
+        return checkpoint(function, *args)
+
+    def _run(self, one_hot: Tensor, function: Callable, *args: Any) -> Any:
+        with self._use(one_hot):
+            return function(*args)
 
     def _one_hot(self, tasks: Tensor | Sequence[int | str], device: torch.device | None) -> Tensor:
         if not isinstance(tasks, Tensor):
@@ -92,9 +107,18 @@ class TaskContext:
         return routed.reshape(*z.shape[:-1], routed.shape[-1])
 
     def one_hot(self) -> Tensor:
-        """The tasks of the current samples, one-hot (samples, T); InvalidInput where none were given."""
-        if self._current is not None:
-            return self._current
-        if self._latest is not None and torch._C._current_graph_task_id() != -1:  # inside a backward pass
-            return self._latest
+        """The tasks of the current samples, one-hot (samples, T); InvalidInput where none were given for this pass."""
+        backward = _backward_pass()
+        if self._batch is not None and self._batch.backward == backward:
+            return self._batch.one_hot
+        if backward != NO_BACKWARD:
+            raise InvalidInput(
+                "a checkpoint past the adapted model lost the tasks of its samples: "
+                "call activation_checkpointing_enable() of the adapted model"
+            )
         raise InvalidInput(f"the task of each sample is missing: pass task_ids; the tasks are {self.describe()}")
+
+
+def _backward_pass() -> int:
+    """The backward pass we are inside of, by its number."""
+    return NO_BACKWARD if torch.compiler.is_compiling() else torch._C._current_graph_task_id()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,6 +17,8 @@ from mtl_lora.method import Method
 
 ALL_LINEAR = "all-linear"
 BATCH_INPUTS = ("input_ids", "inputs_embeds", "inputs", "pixel_values")  # inputs whose length is the number of samples
+
+CHECKPOINT = "_gradient_checkpointing_func"  # where a module of transformers keeps how it runs its layers again
 
 
 class AdaptedModel(nn.Module):
@@ -47,6 +50,7 @@ class AdaptedModel(nn.Module):
             parent, _, child = name.rpartition(".")
             adapted = AdaptedLinear(layer, method, self.context, self.shared, seed, name)
             setattr(base.get_submodule(parent), child, adapted)
+        self._keep_tasks_in_checkpoints()
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -97,14 +101,20 @@ class AdaptedModel(nn.Module):
             raise InvalidInput(f"{len(task_ids)} task ids do not fit a batch of {len(batch)}: give one id a sample")
         return self.use_tasks(task_ids)
 
-    def activation_checkpointing_enable(
-        self, activation_checkpointing_kwargs: Mapping[str, Any] | None = None, **options: Any
-    ) -> None:
-        """The base model's; each recomputation gets the task ids of its own forward pass (see TaskContext)."""
-        kwargs = {"use_reentrant": False, **(activation_checkpointing_kwargs or {})}
-        if not kwargs["use_reentrant"]:
-            kwargs["context_fn"] = self.context.checkpoint_contexts
-        self.base.activation_checkpointing_enable(kwargs, **options)
+    def activation_checkpointing_enable(self, *args: Any, **kwargs: Any) -> None:
+        """The base model's; each recomputation gets the task ids of its own forward pass."""
+        self.base.activation_checkpointing_enable(*args, **kwargs)
+        self._keep_tasks_in_checkpoints()
+
+    def gradient_checkpointing_enable(self, *args: Any, **kwargs: Any) -> None:
+        """The older name of :meth:`activation_checkpointing_enable`."""
+        self.base.gradient_checkpointing_enable(*args, **kwargs)
+        self._keep_tasks_in_checkpoints()
+
+    def _keep_tasks_in_checkpoints(self) -> None:
+        for module in self.base.modules():
+            if hasattr(module, CHECKPOINT):
+                setattr(module, CHECKPOINT, partial(self.context.checkpoint, getattr(module, CHECKPOINT)))
 
     def merge(self, task: str, check: Mapping[str, Any] | None = None) -> float | None:
         """Put one task into the base weights, so that it runs at the cost of the base model alone.

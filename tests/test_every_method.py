@@ -10,7 +10,7 @@ import torch
 from conftest import LLAMA_TARGETS, TASKS, adapted_llama, method_id, randomise_adapters, tiny_bert, tiny_llama, tokens
 from torch import nn
 
-from mtl_lora import AdaptedModel, Method
+from mtl_lora import AdaptedModel, InvalidInput, Method
 
 IDS = torch.tensor([0, 1, 2, 0, 1, 2])
 
@@ -147,29 +147,52 @@ def test_one_step_of_six_samples_equals_six_accumulated_steps_of_one(method: Met
         torch.testing.assert_close(p.grad, q.grad, rtol=1e-3, atol=1e-6, msg=name)
 
 
-@pytest.mark.parametrize("reentrant", [False, True])
-def test_gradient_checkpointing_gives_the_same_gradients(method: Method, reentrant: bool) -> None:
-    plain, checkpointed = adapted_llama(method).train(), adapted_llama(method).train()
-    checkpointed.activation_checkpointing_enable({"use_reentrant": reentrant})
-    checkpointed.enable_input_require_grads()
-    for model in (plain, checkpointed):
-        model(tokens(), task_ids=IDS).logits.square().mean().backward()
-    for (name, p), q in zip(plain.adapter_parameters().items(), checkpointed.adapter_parameters().values(), strict=True):
-        torch.testing.assert_close(p.grad, q.grad, msg=name)
+def checkpointed(method: Method, enable: str, reentrant: bool, before: bool) -> AdaptedModel:
+    """The tiny LLaMA with gradient checkpointing, enabled by this name before it was adapted or after."""
+    base = tiny_llama()
+    if before:
+        getattr(base, enable)({"use_reentrant": reentrant})
+    model = randomise_adapters(AdaptedModel(base, method, TASKS, LLAMA_TARGETS))
+    if not before:
+        getattr(model, enable)({"use_reentrant": reentrant})
+    return model.train()
 
 
-def test_each_recomputation_gets_the_tasks_of_its_own_pass(method: Method) -> None:
-    """Two forward passes of different tasks before one backward, and generation in between."""
-    plain, checkpointed = adapted_llama(method).train(), adapted_llama(method).train()
-    checkpointed.activation_checkpointing_enable()
-    checkpointed.enable_input_require_grads()
-    for model in (plain, checkpointed):
-        losses = [model(tokens(seed=i), task_ids=[i] * 6).logits.square().mean() for i in range(2)]
-        if model is checkpointed:
-            model.generate(tokens(2), task_ids=[2, 2], max_new_tokens=1, pad_token_id=0)
-        sum(losses).backward()
-    for (name, p), q in zip(plain.adapter_parameters().items(), checkpointed.adapter_parameters().values(), strict=True):
-        torch.testing.assert_close(p.grad, q.grad, msg=name)
+@pytest.mark.filterwarnings("ignore:.*gradient_checkpointing_enable")
+@pytest.mark.parametrize("before", [False, True], ids=["after", "before"])
+@pytest.mark.parametrize("reentrant", [False, True], ids=["non-reentrant", "reentrant"])
+@pytest.mark.parametrize("enable", ["activation_checkpointing_enable", "gradient_checkpointing_enable"])
+def test_each_recomputation_gets_the_tasks_of_its_own_pass(
+    method: Method, enable: str, reentrant: bool, before: bool
+) -> None:
+    """Two forward passes of other tasks before one backward, which other tasks surround too, and generation in between."""
+    gradients = []
+    for model in (adapted_llama(method).train(), checkpointed(method, enable, reentrant, before)):
+        losses = [model(tokens(seed=i), task_ids=IDS.roll(i)).logits.square().mean() for i in range(2)]
+        model.generate(tokens(2), task_ids=[2, 2], max_new_tokens=1, pad_token_id=0)
+        with model.use_tasks([1] * 6):
+            sum(losses).backward()
+        gradients.append({name: p.grad for name, p in model.adapter_parameters().items()})
+    for name, expected in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], expected, msg=name)
+
+
+@pytest.mark.parametrize("reentrant", [False, True], ids=["non-reentrant", "reentrant"])
+def test_a_checkpoint_past_the_adapted_model_is_right_or_refused(method: Method, reentrant: bool) -> None:
+    plain, model = adapted_llama(method).train(), adapted_llama(method).train()
+    model.base.activation_checkpointing_enable({"use_reentrant": reentrant})
+    losses = [m(tokens(), task_ids=IDS).logits.square().mean() for m in (plain, model)]
+    losses[0].backward()
+    if next(model.layers())[1].factors().core is None:
+        losses[1].backward()
+        for (name, p), q in zip(plain.adapter_parameters().items(), model.adapter_parameters().values(), strict=True):
+            torch.testing.assert_close(p.grad, q.grad, msg=name)
+        return
+    with (
+        model.use_tasks(IDS),
+        pytest.raises(InvalidInput, match="call activation_checkpointing_enable.. of the adapted model"),
+    ):
+        losses[1].backward()
 
 
 def test_autocast_stays_close_to_float32(method: Method) -> None:
