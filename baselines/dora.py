@@ -19,9 +19,12 @@ class DoRA(LoRA):
 
     Dropout acts on the low-rank branch alone, so one product with W is enough; PEFT and the authors' code
     also drop inputs of the (norm ratio - 1) W x term, which needs a second one. Without dropout all agree.
+
+    Version 2: in half precision, changes of m smaller than its rounding count. In float32 nothing changed.
     """
 
     name: ClassVar[str] = "dora"
+    version: ClassVar[int] = 2
     summary: ClassVar[str] = "LoRA with a trained magnitude for each output row (arXiv 2402.09353)"
 
     def shapes(self, d_in: int, d_out: int, num_tasks: int) -> Shapes:
@@ -39,9 +42,13 @@ class DoRA(LoRA):
 
     @torch.no_grad()
     def _row_norms(self, params: Params, weight: Tensor) -> Tensor:
-        """||W + s B A|| over rows (d_out,), without forming B A: |w|^2 + 2 s w'(BA) + s^2 (BA)'(BA)."""
+        """||W + s B A|| over rows (d_out,), without forming B A: |w|^2 + 2 s w'(BA) + s^2 (BA)'(BA).
+
+        Where the update removes most of a row w the terms cancel: the relative error is at most about
+        5e-7 ((|w| + |s BA|) / |w + s BA|)^2, which is 2e-4 where 90% is removed.
+        """
         a, b, s = params["A"], params["B"], self.scaling
         with torch.autocast(weight.device.type, enabled=False):
-            cross = ((weight @ a.T.to(weight.dtype)).to(a.dtype) * b).sum(1)  # W is not copied to another precision
+            cross = ((weight.to(a.dtype) @ a.T) * b).sum(1)
             square = ((b @ (a @ a.T)) * b).sum(1)
             return (params["row_squares"] + 2 * s * cross + s * s * square).clamp_min(0).sqrt()

@@ -91,13 +91,21 @@ class AdaptedLinear(nn.Module):
         z = F.linear(F.dropout(x, self.method.dropout, self.training), down.to(x.dtype)) * self.method.scaling
         if core is not None:
             z = self.context.route(z, core)
-        delta = F.linear(z, up.to(z.dtype))
         scale = self.method.output_scale(params, self.base.weight)
+        if scale is not None:
+            return self._rescaled(x, z, up, scale)
         # In place: autograd keeps none of these sums, and a fresh tensor of outputs costs time and memory.
-        if scale is None:
-            return self.base(x).add_(delta)
-        y = F.linear(x, self.base.weight).add_(delta) * scale.to(delta.dtype)
-        return y if self.base.bias is None else y.add_(self.base.bias.to(y.dtype))
+        return self.base(x).add_(F.linear(z, up.to(z.dtype)))
+
+    def _rescaled(self, x: Tensor, z: Tensor, up: Tensor, scale: Tensor) -> Tensor:
+        """(W x + U z) * scale + bias."""
+        y, bias = F.linear(x, self.base.weight), self.base.bias
+        if y.dtype == _adapter_dtype(y):
+            y = y.add_(F.linear(z, up)) * scale
+            return y if bias is None else y.add_(bias)
+        # In half precision a scale of 1.001 would be rounded to 1; its difference from 1 keeps its digits.
+        change = F.linear(z, (up * scale[:, None]).to(z.dtype), None if bias is None else bias.to(z.dtype))
+        return torch.addcmul(change, y, (scale - 1).to(y.dtype)).add_(y)
 
     def extra_repr(self) -> str:
         return repr(self.method)

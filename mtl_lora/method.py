@@ -52,6 +52,7 @@ class Method(ABC):
     summary: ClassVar[str]
     reference: ClassVar[bool] = False  # a bound to compare with, no competitor for the budget
     trains_base: ClassVar[bool] = False
+    version: ClassVar[int] = 1  # of the formula as computed; a higher one gives other numbers, so other runs
 
     rank: int = 8
     alpha: float = 16.0
