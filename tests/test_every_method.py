@@ -213,7 +213,7 @@ def test_a_checkpoint_past_the_adapted_model_is_right_or_refused(method: Method,
         return
     with (
         model.use_tasks(IDS),
-        pytest.raises(InvalidInput, match="call activation_checkpointing_enable.. of the adapted model"),
+        pytest.raises(InvalidInput, match="of the adapted model"),
     ):
         losses[1].backward()
 
