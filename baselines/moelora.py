@@ -23,6 +23,7 @@ class MoELoRA(Method):
     gate: "layer" gives each adapted layer its own e and G, as the MTL-LoRA authors compared it; "shared" has one
     for the model, as the authors of MOELoRA say their paper does (liuqidong07/MOELoRA-peft, issue 21).
     The embedding has T + 1 rows as in both codes; the last is never used but counts as theirs does.
+    Dropout draws a mask for each expert, as both codes do; backward then keeps E copies of the input.
     """
 
     name: ClassVar[str] = "moelora"
@@ -36,6 +37,10 @@ class MoELoRA(Method):
         super().__post_init__()
         if self.gate not in GATES:
             raise unknown(f"{self.name} gate", self.gate, GATES)
+
+    @property
+    def dropout_masks(self) -> int:
+        return self.experts
 
     @classmethod
     def rank_step(cls, settings: Mapping[str, Any]) -> int:

@@ -88,7 +88,7 @@ class AdaptedLinear(nn.Module):
             return self.base(x)
         params = self._params()
         down, core, up = self.method.factors(params)
-        z = F.linear(F.dropout(x, self.method.dropout, self.training), down.to(x.dtype)) * self.method.scaling
+        z = self._projected(x, down.to(x.dtype)) * self.method.scaling
         if core is not None:
             z = self.context.route(z, core)
         scale = self.method.output_scale(params, self.base.weight)
@@ -96,6 +96,13 @@ class AdaptedLinear(nn.Module):
             return self._rescaled(x, z, up, scale)
         # In place: autograd keeps none of these sums, and a fresh tensor of outputs costs time and memory.
         return self.base(x).add_(F.linear(z, up.to(z.dtype)))
+
+    def _projected(self, x: Tensor, down: Tensor) -> Tensor:
+        """D x, in training with inputs dropped: of each part of D others where the method has several masks."""
+        dropout, masks = self.method.dropout, self.method.dropout_masks
+        if masks == 1 or not (dropout and self.training):
+            return F.linear(F.dropout(x, dropout, self.training), down)
+        return torch.cat([F.linear(F.dropout(x, dropout), part) for part in down.chunk(masks)], dim=-1)
 
     def _rescaled(self, x: Tensor, z: Tensor, up: Tensor, scale: Tensor) -> Tensor:
         """(W x + U z) * scale + bias."""

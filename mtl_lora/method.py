@@ -74,6 +74,11 @@ class Method(ABC):
         """s = alpha / rank."""
         return self.alpha / self.rank
 
+    @property
+    def dropout_masks(self) -> int:
+        """How many parts of D, of equal height, draw each their own mask of dropped inputs."""
+        return 1
+
     @classmethod
     def rank_step(cls, settings: Mapping[str, Any]) -> int:
         """The ranks of this method, with these other settings, are the multiples of this number."""

@@ -21,27 +21,31 @@ def test_at_its_start_the_adapted_model_equals_the_base(method: Method) -> None:
     torch.testing.assert_close(model(tokens(), task_ids=IDS).logits, tiny_llama()(tokens()).logits, rtol=1e-5, atol=1e-6)
 
 
-def dense_update(method: Method, layer: nn.Module, model: AdaptedModel, task: int) -> torch.Tensor:
-    """s * U C_t D written out term by term from each paper's own formula, in float64."""
+def dense_terms(method: Method, layer: nn.Module, model: AdaptedModel, task: int) -> list[torch.Tensor]:
+    """s * U C_t D written out from each paper's own formula, in float64; MoELoRA's apart for each expert."""
     p = {name: tensor.detach().double() for name, tensor in {**model.shared, **layer.adapter}.items()}
-    r, a, b = method.rank, p["A"], p["B"]
+    r, a, b, s = method.rank, p["A"], p["B"], method.alpha / method.rank
     if method.name in ("lora", "dora"):
-        update = b @ a
-    elif method.name == "multilora":
+        return [s * b @ a]
+    if method.name == "multilora":
         parts = range(method.modules)
-        update = sum(torch.diag(p["scale"][:, i]) @ b[:, i * r : i * r + r] @ a[i * r : i * r + r] for i in parts)
-    elif method.name == "moelora":
+        return [s * sum(torch.diag(p["scale"][:, i]) @ b[:, i * r : i * r + r] @ a[i * r : i * r + r] for i in parts)]
+    if method.name == "moelora":
         gate = torch.softmax(p["gate"] @ p["task"][task], dim=0)
         size = r // method.experts
         parts = [slice(i * size, i * size + size) for i in range(method.experts)]
-        update = sum(g * b[:, part] @ a[part] for g, part in zip(gate, parts, strict=True))
-    elif method.name == "lora-per-task":
+        return [s * g * b[:, part] @ a[part] for g, part in zip(gate, parts, strict=True)]
+    if method.name == "lora-per-task":
         own = slice(task * r, task * r + r)
-        update = b[:, own] @ a[own]
-    else:
-        mix = torch.softmax(p["w"][task] / method.temperature, dim=0)
-        update = sum(mix[i] * b[:, i * r : i * r + r] for i in range(method.up_projections)) @ p["Lambda"][task] @ a
-    return method.alpha / r * update
+        return [s * b[:, own] @ a[own]]
+    mix = torch.softmax(p["w"][task] / method.temperature, dim=0)
+    mixed = sum(mix[i] * b[:, i * r : i * r + r] for i in range(method.up_projections))
+    return [s * mixed @ p["Lambda"][task] @ a]
+
+
+def dense_update(method: Method, layer: nn.Module, model: AdaptedModel, task: int) -> torch.Tensor:
+    """The whole of :func:`dense_terms`."""
+    return sum(dense_terms(method, layer, model, task))
 
 
 def test_each_layer_computes_its_papers_formula(method: Method) -> None:
@@ -245,6 +249,21 @@ def test_dropout_acts_on_the_low_rank_branch_in_training_alone(method: Method) -
                 if name in layer.adapter:
                     layer.adapter[name].zero_()
         assert torch.equal(layer.train()(x), layer(x))  # W x itself is never dropped
+
+
+def test_dropout_draws_a_mask_for_each_expert_and_one_for_all_else(method: Method) -> None:
+    """The variance over masks: independent ones add squares, term by term; one for all terms squares their sum."""
+    dropping, task, samples = dataclasses.replace(method, dropout=0.5), 1, 4000
+    model = randomise_adapters(AdaptedModel(tiny_bert().double(), dropping, TASKS, ["query"])).train()
+    _, layer = next(iter(model.layers()))
+    x = torch.randn(32, dtype=torch.float64)
+    with torch.no_grad(), model.use_tasks([task] * samples):
+        drawn = layer(x.expand(samples, 32)).var(0)
+    variance = sum(term.square() for term in dense_terms(method, layer, model, task)) @ x.square()  # p / (1 - p) is 1
+    if method.name == "dora":
+        norms = (layer.weight + dense_update(method, layer, model, task)).norm(dim=1)
+        variance = variance * (layer.adapter["m"].detach() / norms.detach()).square()
+    torch.testing.assert_close(drawn, variance, rtol=0.15, atol=0)
 
 
 def test_the_start_depends_on_the_seed_alone(method: Method) -> None:
