@@ -13,7 +13,8 @@ from typing import Annotated, Any
 import typer
 from tabulate import tabulate
 
-from benchmarks.options import RESULTS, Features, Mirror, Results, RunId, TaskName, source_of, with_study_options
+from benchmarks.experiment.study_options import Features, Mirror
+from benchmarks.options import RESULTS, Results, RunId, TaskName, source_of, with_study_options
 from mtl_lora.errors import InvalidInput
 
 app = typer.Typer(
@@ -36,12 +37,12 @@ def main() -> None:
 
 @app.command("list")
 def list_everything() -> None:
-    """Suites with their tasks, methods, ways of answering and presets."""
+    """Suites with their tasks, methods, answer modes and presets."""
     import baselines  # noqa: F401
-    from benchmarks.answering import WAYS
-    from benchmarks.plan import order_for_display
-    from benchmarks.presets import PICTURE_PRESETS, PRESETS
-    from benchmarks.suite import all_suites
+    from benchmarks.answering import ANSWER_MODES
+    from benchmarks.experiment.methods import order_for_display
+    from benchmarks.experiment.presets import PICTURE_PRESETS, PRESETS
+    from benchmarks.suites import all_suites
     from mtl_lora import METHODS
 
     print("suites")
@@ -52,9 +53,9 @@ def list_everything() -> None:
     print("methods")
     for name in order_for_display(METHODS):
         print(f"  {name:<14} {METHODS[name].summary}{_settings(METHODS[name])}")
-    print("ways of answering")
-    for name, way in WAYS.items():
-        print(f"  {name:<14} {way.summary}{_settings(way)}")
+    print("answer modes")
+    for name, mode in ANSWER_MODES.items():
+        print(f"  {name:<14} {mode.summary}{_settings(mode)}")
     print("presets")
     for preset in PRESETS.values():
         print(f"  {preset.name:<14} {preset.summary}")
@@ -73,9 +74,9 @@ def _settings(kind: type) -> str:
 def plan(studies: list[Any], results: Results = RESULTS) -> None:
     """Show what `run` with the same options would do."""
     _quiet()
-    from benchmarks.estimate import seconds_a_run
     from benchmarks.progress import duration
-    from benchmarks.records import RunStore
+    from benchmarks.records.store import RunStore
+    from benchmarks.training.estimate import seconds_a_run
 
     store, first = RunStore(results), studies[0]
     runs = [run for study in studies for run in study.runs()]
@@ -121,9 +122,9 @@ def run(
     For several GPUs: torchrun --nproc-per-node 4 -m benchmarks.cli run ...
     """
     _quiet()
-    from benchmarks.records import RunStore
-    from benchmarks.runner import run_studies
-    from benchmarks.trainer import Execution
+    from benchmarks.records.store import RunStore
+    from benchmarks.training.runner import run_studies
+    from benchmarks.training.trainer import Execution
 
     try:
         run_studies(studies, RunStore(results), Execution(accumulation, gradient_checkpointing))
@@ -141,8 +142,8 @@ def diagnose(
 ) -> None:
     """Look inside finished runs, for the report: do tasks disturb each other, what does each get, what do adapters cost?"""
     _quiet()
-    from benchmarks.diagnosis import diagnose_runs
-    from benchmarks.records import RunStore
+    from benchmarks.analysis.diagnosis import diagnose_runs
+    from benchmarks.records.store import RunStore
 
     diagnose_runs(RunStore(results), runs or [], source_of(mirror, features))
 
@@ -195,8 +196,8 @@ def export(
 
 
 def _finished(run: str, results: Path, mirror: Path | None) -> Any:
-    from benchmarks.finished import FinishedRun
-    from benchmarks.records import RunStore
+    from benchmarks.analysis.inference import FinishedRun
+    from benchmarks.records.store import RunStore
 
     return FinishedRun.open(RunStore(results), run, source_of(mirror))
 

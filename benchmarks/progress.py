@@ -1,4 +1,4 @@
-"""Progress of a run: a bar with the time left in a terminal, a line every tenth in a log file."""
+"""Progress: a bar with the time left in a terminal, a line every tenth in a log file."""
 
 from __future__ import annotations
 
@@ -6,61 +6,22 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-
-
-class ProgressReport(TrainerCallback):
-    """Shows training steps and evaluation batches of one run."""
-
-    def __init__(self, evaluation_batches: int) -> None:
-        self.evaluation_batches = evaluation_batches
-        self.phase: _Bar | _Lines | None = None
-
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self._open("train", state.max_steps, state.global_step, state)
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self.phase.advance(state.global_step)
-
-    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self.close()
-
-    def on_prediction_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        if self.phase is None:
-            self._open("evaluate", self.evaluation_batches, 0, state)
-        self.phase.advance()
-
-    def on_predict(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, *_: Any, **kwargs: Any
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End what is shown, however the run ended: a bar left open hides the cursor."""
-        if self.phase is not None:
-            self.phase.close()
-        self.phase = None
-
-    def _open(self, name: str, total: int, done: int, state: TrainerState) -> None:
-        self.phase = _phase(name, total, done, state.is_world_process_zero)
 
 
 @contextmanager
 def shown(name: str, total: int, here: bool) -> Iterator[Callable[[], None]]:
     """Show progress of something else than a run, where ``here``; gives what to call after each of ``total`` parts."""
-    phase = _phase(name, total, 0, here)
+    part = phase(name, total, 0, here)
     try:
-        yield phase.advance
+        yield part.advance
     finally:
-        phase.close()
+        part.close()
 
 
-def _phase(name: str, total: int, done: int, shown: bool) -> _Bar | _Lines:
+def phase(name: str, total: int, done: int, shown: bool) -> Phase:
+    """What shows a phase of ``total`` parts, some of which are done already; to be closed at its end."""
     return (_Bar if sys.stdout.isatty() else _Lines)(name, total, done, shown)
 
 
@@ -94,6 +55,9 @@ class _Lines:
 
     def close(self) -> None:
         pass
+
+
+Phase = _Bar | _Lines
 
 
 def duration(seconds: float) -> str:

@@ -11,12 +11,12 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from reports.comparison import Comparison, Entry
-from reports.notes import setting
-from reports.results import Record, Results
+from reports.evidence.comparison import Comparison, Entry
+from reports.evidence.results import Record, Results
+from reports.figures.style import Figure
 from reports.sections import Section
-from reports.style import Figure
-from reports.table import Table, Text
+from reports.tables.footnotes import setting
+from reports.tables.table import Table, Text
 
 TABLES, FIGURES = "tables", "figures"  # folders beside the page
 GENERATOR = '<meta name="generator" content="mtl-lora report">'

@@ -7,20 +7,20 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from benchmarks.plan import order_for_display
+from benchmarks.experiment.methods import order_for_display
 from benchmarks.progress import shown
 from benchmarks.sources import Source
-from benchmarks.suite import find_suite
+from benchmarks.suites import find_suite
 from mtl_lora.errors import InvalidInput
 from reports import page
-from reports.certainty import Certainty
-from reports.comparison import Comparison, Entry, compare
-from reports.notes import INTERVAL, setting
-from reports.results import Results
-from reports.samples import draw_samples
+from reports.evidence.comparison import Comparison, Entry, compare
+from reports.evidence.results import Results
+from reports.evidence.significance import Certainty
+from reports.figures.examples import draw_samples
 from reports.sections import Part, Section, Sections
-from reports.table import Table, Text
-from reports.tables import long_table, scored_over_plain
+from reports.tables.footnotes import INTERVAL, setting
+from reports.tables.scores import long_table, scored_over_plain
+from reports.tables.table import Table, Text
 
 PAGE = "index.html"
 SAMPLES = "samples"  # folder of pictures that belong to data sets; those of generated data are figures

@@ -6,19 +6,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.suite import find_suite
-from reports import inside, interference
-from reports.certainty import Certainty
-from reports.comparison import Comparison, by_conflict, by_pictures, of_pictures
-from reports.cost import cost_table, speed_table
-from reports.notes import setting
-from reports.plots import conflict_against_score, parameters_against_score, parameters_against_tasks, wins
-from reports.published import published_table
-from reports.results import Results
-from reports.style import Figure, short, subject
-from reports.table import Table
-from reports.tables import conflict_table, control_table, controlled, score_table
-from reports.verdicts import across_conflicts, contests_table, sentences
+from benchmarks.suites import find_suite
+from reports.evidence.comparison import Comparison, by_conflict, by_pictures, of_pictures
+from reports.evidence.results import Results
+from reports.evidence.significance import Certainty
+from reports.figures import adapters
+from reports.figures.scores import conflict_against_score, parameters_against_score, parameters_against_tasks, wins
+from reports.figures.style import Figure, short, subject
+from reports.tables import transfer
+from reports.tables.cost import cost_table, speed_table
+from reports.tables.footnotes import setting
+from reports.tables.published import published_table
+from reports.tables.scores import conflict_table, control_table, controlled, score_table
+from reports.tables.significance import across_conflicts, contests_table, sentences
+from reports.tables.table import Table
 
 Block = Table | Figure
 
@@ -102,7 +103,7 @@ class Sections:
                 blocks.append(wins(comparison, certainties, self.figures, f"{name}-wins"))
         tables = [
             contests_table(comparison, certainties, f"{name}-contests"),
-            interference.gain_table(comparison, certainties, f"{name}-gain"),
+            transfer.gain_table(comparison, certainties, f"{name}-gain"),
         ]
         blocks += [table for table in tables if table]
         blocks += self._inside(comparison, name)
@@ -120,24 +121,24 @@ class Sections:
     def _inside(self, comparison: Comparison, name: str) -> Iterator[Block]:
         """What diagnoses show: of every budget as a table; as figures of the smallest one with most methods, of a seed that
         most of them have."""
-        table = interference.inside_table(comparison, self.results, f"{name}-inside")
+        table = transfer.inside_table(comparison, self.results, f"{name}-inside")
         if table is None:
             return
         yield table
-        found = interference.diagnosed(comparison, self.results)
+        found = transfer.diagnosed(comparison, self.results)
         methods = {budget: [key for key in found if key[1] == budget] for _, budget in found}
         budget = max(methods, key=lambda budget: (len(methods[budget]), -budget))
         seeds = [seed for key in methods[budget] for seed in found[key]]
         seed = max(sorted(set(seeds)), key=seeds.count)
         first = {label: found[label, budget][seed] for label, _ in methods[budget] if seed in found[label, budget]}
         about = f"{subject(comparison)}, {short(budget)} adapter parameters, seed {seed}"
-        yield inside.cosines(first, about, self.figures, f"{name}-cosines")
-        yield inside.separation(first, about, self.figures, f"{name}-separation")
+        yield adapters.cosines(first, about, self.figures, f"{name}-cosines")
+        yield adapters.separation(first, about, self.figures, f"{name}-separation")
         mixing = {label: diagnosis for label, diagnosis in first.items() if "mixing" in diagnosis}
         for number, (label, diagnosis) in enumerate(mixing.items(), 1):
             which = f"-{number}" if number > 1 else ""
-            yield inside.mixing(diagnosis, f"{label}, {about}", self.figures, f"{name}-mixing{which}")
-            yield inside.lambdas(diagnosis, f"{label}, {about}", self.figures, f"{name}-lambda{which}")
+            yield adapters.mixing(diagnosis, f"{label}, {about}", self.figures, f"{name}-mixing{which}")
+            yield adapters.lambdas(diagnosis, f"{label}, {about}", self.figures, f"{name}-lambda{which}")
 
     def _published(self, suite: str, measured: list[Comparison]) -> Iterator[Part]:
         table = published_table(suite, self.results.published, measured, f"{suite}-published")

@@ -17,7 +17,7 @@ from baselines.lora import LoRA
 from baselines.moelora import MoELoRA
 from baselines.multilora import MultiLoRA
 from baselines.references import LoRAPerTask
-from benchmarks import metrics
+from benchmarks.scoring import metrics
 from mtl_lora import AdaptedModel, Method, MTLLoRA
 
 TASKS = ["a", "b", "c"]

@@ -16,10 +16,11 @@ from tiny_mirror import ENCODER, make_mirror
 
 from baselines.lora import LoRA
 from benchmarks.answering import Heads
-from benchmarks.data import Collator, encode, load_task
-from benchmarks.metrics import METRICS, Scored, evaluate_task
+from benchmarks.data.splits import load_task
+from benchmarks.scoring.metrics import METRICS, Scored, evaluate_task
 from benchmarks.sources import Source
-from benchmarks.suite import find_suite
+from benchmarks.suites import find_suite
+from benchmarks.training.batches import Collator, encode
 from mtl_lora import AdaptedModel, InvalidInput
 
 HOME_DEPOT, CROWDFLOWER, AMAZON_GOOGLE, *_, WELLFORMED = find_suite("ads").tasks
@@ -168,12 +169,12 @@ def test_texts_read_apart_equal_a_loop_and_weights_weigh_the_loss(tmp_path: Path
         load_task(AMAZON_GOOGLE, Source(tmp_path / "pairs"), "test", None, None),
         load_task(WELLFORMED, ads_mirror(tmp_path / "single", WELLFORMED, single, single), "test", None, None),
     ]
-    way, tokenizer = Heads("apart"), Source(tmp_path).tokenizer(ENCODER, None)
+    mode, tokenizer = Heads("apart"), Source(tmp_path).tokenizer(ENCODER, None)
     backbone = AdaptedModel(tiny_bert(), LoRA(rank=2), ["a", "b"], ["query"])
-    model = way.model(backbone, [d.task for d in data], "mean", seed=0).eval()
-    train, _ = encode(data, tokenizer, way, 16)
+    model = mode.model(backbone, [d.task for d in data], "mean", seed=0).eval()
+    train, _ = encode(data, tokenizer, mode, 16)
     rows = [train[i] for i in (0, 30, 1, 20, 2, 3, 33)]
-    batch = Collator(way, tokenizer)(rows)
+    batch = Collator(mode, tokenizer)(rows)
     result = model(**batch)
     losses = []
     for row, prediction in zip(rows, result["predictions"], strict=True):
@@ -192,4 +193,4 @@ def test_texts_read_apart_equal_a_loop_and_weights_weigh_the_loss(tmp_path: Path
             losses.append(F.binary_cross_entropy_with_logits(logit, torch.tensor(row["labels"])))
             torch.testing.assert_close(prediction, logit.sigmoid())
     torch.testing.assert_close(result["loss"], torch.stack(losses).mean())
-    assert way.head_parameters([d.task for d in data], backbone) == sum(p.numel() for p in model.heads.parameters())
+    assert mode.head_parameters([d.task for d in data], backbone) == sum(p.numel() for p in model.heads.parameters())

@@ -14,16 +14,26 @@ from conftest import RESULTS
 from scipy import stats
 from test_runner import mtl_lora
 
-from benchmarks.metrics import METRICS, Scored
-from benchmarks.suite import Task
+from benchmarks.scoring.metrics import METRICS, Scored
+from benchmarks.scoring.resampling import WEIGHTED, draw, weighted_scores
+from benchmarks.suites.spec import Task
 from mtl_lora import InvalidInput
-from reports.certainty import LEVEL, RESAMPLES, Certainty, Contest, draw_seeds, holm, judge, mean_over_seeds, two_sided
-from reports.comparison import by_pictures, compare, of_pictures
-from reports.plots import pareto_front
-from reports.resampling import WEIGHTED, draw, weighted_scores
-from reports.results import PUBLISHED, Results
-from reports.tables import score_table
-from reports.verdicts import sentences
+from reports.evidence.comparison import by_pictures, compare, of_pictures
+from reports.evidence.results import PUBLISHED, Results
+from reports.evidence.significance import (
+    LEVEL,
+    RESAMPLES,
+    Certainty,
+    Contest,
+    draw_seeds,
+    holm,
+    judge,
+    mean_over_seeds,
+    two_sided,
+)
+from reports.figures.scores import pareto_front
+from reports.tables.scores import score_table
+from reports.tables.significance import sentences
 
 ROWS = 60
 SCORED = 400

@@ -1,4 +1,4 @@
-"""Multiple choice: instructions taken apart, and the three ways of answering against a sample-by-sample account."""
+"""Multiple choice: instructions taken apart, and the three answer modes against a sample-by-sample account."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from conftest import LLAMA_TARGETS, randomise_adapters
 from datasets import Dataset
 from tiny_mirror import CAUSAL, ENCODER, make_mirror
 
-from benchmarks.answering import Generation, Likelihood, Pairs, Way, ways_for
+from benchmarks.answering import AnswerMode, Generation, Likelihood, Pairs, answer_modes_for
 from benchmarks.answering.prompts import MARKER, find_answer, prompt
-from benchmarks.choices import read_choice
-from benchmarks.data import Collator, encode, load_task
+from benchmarks.data.multiple_choice import read_choice
+from benchmarks.data.splits import load_task
 from benchmarks.sources import Source
-from benchmarks.suite import find_suite
+from benchmarks.suites import find_suite
+from benchmarks.training.batches import Collator, encode
 from mtl_lora import AdaptedModel, InvalidInput, MTLLoRA
 
 SUITE = find_suite("commonsense")
@@ -83,21 +84,21 @@ def test_a_row_that_is_wrong_is_named_with_its_file(source: Source, tmp_path: Pa
         load_task(task, Source(tmp_path), "test", None, None)
 
 
-def tiny_model(source: Source, way: Way):
-    backbone = source.model(CAUSAL if way.language else ENCODER, None, torch.float32, way.language)
-    targets = LLAMA_TARGETS if way.language else ["query", "value", "dense"]
+def tiny_model(source: Source, mode: AnswerMode):
+    backbone = source.model(CAUSAL if mode.language else ENCODER, None, torch.float32, mode.language)
+    targets = LLAMA_TARGETS if mode.language else ["query", "value", "dense"]
     adapted = randomise_adapters(AdaptedModel(backbone, MTLLoRA(rank=4), [task.name for task in TASKS], targets))
-    model = way.model(adapted, TASKS, "last" if way.language else "mean", 0)
+    model = mode.model(adapted, TASKS, "last" if mode.language else "mean", 0)
     with torch.no_grad():
         for parameter in (p for name, p in model.named_parameters() if "heads" in name):
             parameter.add_(0.3 * torch.randn_like(parameter))
-    return model.eval(), source.tokenizer(CAUSAL if way.language else ENCODER, None)
+    return model.eval(), source.tokenizer(CAUSAL if mode.language else ENCODER, None)
 
 
-def batches(source: Source, way: Way, tokenizer) -> tuple[list[dict], list[dict], dict]:
+def batches(source: Source, mode: AnswerMode, tokenizer) -> tuple[list[dict], list[dict], dict]:
     """Four training and four scored rows of each task, shuffled, as tokens; and the rows themselves."""
     data = [load_task(task, source, "test", 4, 4) for task in TASKS]
-    train, test = encode(data, tokenizer, way, 200)
+    train, test = encode(data, tokenizer, mode, 200)
     raw = {(i, row["row"]): row for i, d in enumerate(data) for row in d.test}
     order = np.random.default_rng(0).permutation(12)
     return [train[int(i)] for i in order], [test[int(i)] for i in order], raw
@@ -105,10 +106,10 @@ def batches(source: Source, way: Way, tokenizer) -> tuple[list[dict], list[dict]
 
 @torch.no_grad()
 def test_pairs_equal_a_loop_over_questions_and_options(source: Source) -> None:
-    way = Pairs()
-    model, tokenizer = tiny_model(source, way)
-    _, rows, raw = batches(source, way, tokenizer)
-    result = model(**Collator(way, tokenizer)(rows))
+    mode = Pairs()
+    model, tokenizer = tiny_model(source, mode)
+    _, rows, raw = batches(source, mode, tokenizer)
+    result = model(**Collator(mode, tokenizer)(rows))
     losses = []
 
     def vector(text: str, task: int) -> torch.Tensor:
@@ -127,10 +128,10 @@ def test_pairs_equal_a_loop_over_questions_and_options(source: Source) -> None:
 
 @torch.no_grad()
 def test_likelihood_equals_a_loop_over_options(source: Source) -> None:
-    way = Likelihood()
-    model, tokenizer = tiny_model(source, way)
-    _, rows, raw = batches(source, way, tokenizer)
-    predictions = model(**Collator(way, tokenizer)(rows))["predictions"]
+    mode = Likelihood()
+    model, tokenizer = tiny_model(source, mode)
+    _, rows, raw = batches(source, mode, tokenizer)
+    predictions = model(**Collator(mode, tokenizer)(rows))["predictions"]
     for i, row in enumerate(rows):
         text, task = raw[row["task_ids"], row["row"]], row["task_ids"]
         start = tokenizer(prompt(text["text"], "same", False), add_special_tokens=False)["input_ids"]
@@ -145,10 +146,10 @@ def test_likelihood_equals_a_loop_over_options(source: Source) -> None:
 @torch.no_grad()
 @pytest.mark.parametrize("loss", ["response", "all"])
 def test_the_loss_is_that_of_the_chosen_tokens(source: Source, loss: str) -> None:
-    way = Generation(loss=loss)
-    model, tokenizer = tiny_model(source, way)
-    rows, _, _ = batches(source, way, tokenizer)
-    result = model(**Collator(way, tokenizer)(rows))
+    mode = Generation(loss=loss)
+    model, tokenizer = tiny_model(source, mode)
+    rows, _, _ = batches(source, mode, tokenizer)
+    result = model(**Collator(mode, tokenizer)(rows))
     losses = []
     for row in rows:
         ids = torch.tensor(row["input_ids"])
@@ -163,10 +164,10 @@ def test_the_loss_is_that_of_the_chosen_tokens(source: Source, loss: str) -> Non
 
 @torch.no_grad()
 def test_generated_in_a_padded_batch_equals_generated_alone(source: Source) -> None:
-    way = Generation(new_tokens=5)
-    model, tokenizer = tiny_model(source, way)
-    _, rows, _ = batches(source, way, tokenizer)
-    together = model(**Collator(way, tokenizer)(rows))["predictions"]
+    mode = Generation(new_tokens=5)
+    model, tokenizer = tiny_model(source, mode)
+    _, rows, _ = batches(source, mode, tokenizer)
+    together = model(**Collator(mode, tokenizer)(rows))["predictions"]
     assert together.shape == (12, 5) and len({len(row["input_ids"]) for row in rows}) > 3
     for i, row in enumerate(rows):
         ids = torch.tensor([row["input_ids"]])
@@ -210,14 +211,14 @@ def test_prompts_of_training_and_evaluation() -> None:
 
 @pytest.mark.parametrize("released", [True, False])
 def test_a_prompt_too_long_keeps_its_response_unless_it_is_the_released_one(source: Source, released: bool) -> None:
-    way = Generation(prompt="released" if released else "same")
+    mode = Generation(prompt="released" if released else "same")
     tokenizer = source.tokenizer(CAUSAL, None)
     rows = Dataset.from_list([{"text": " ".join(["w1"] * 300), "question": "", "options": ["a", "b"], "label": 1, "row": 0}])
-    (row,) = way.tokens(rows, PIQA, tokenizer, 50, training=True)
+    (row,) = mode.tokens(rows, PIQA, tokenizer, 50, training=True)
     assert len(row["input_ids"]) == 50
     assert (row["input_ids"][-1] == tokenizer.eos_token_id) != released
     assert (sum(label != -100 for label in row["labels"]) == 0) == released
-    (row,) = way.tokens(rows, PIQA, tokenizer, 50, training=False)
+    (row,) = mode.tokens(rows, PIQA, tokenizer, 50, training=False)
     assert len(row["input_ids"]) > 300 if released else len(row["input_ids"]) == 50
 
 
@@ -230,4 +231,4 @@ def test_unknown_settings() -> None:
     ):
         with pytest.raises(InvalidInput, match=message):
             make()
-    assert [way.name for way in ways_for(find_suite("commonsense"))] == ["pairs", "likelihood", "generation"]
+    assert [mode.name for mode in answer_modes_for(find_suite("commonsense"))] == ["pairs", "likelihood", "generation"]

@@ -1,4 +1,4 @@
-"""Multiple choice from the command line to records and back, in every way of answering and both protocols."""
+"""Multiple choice from the command line to records and back, in every answer mode and both protocols."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from test_runner import mtl_lora, predictions
 from tiny_mirror import CAUSAL, ENCODER, NO_DROPOUT, TEST_ROWS, make_mirror
 
-from benchmarks.protocols import RELEASED
-from benchmarks.records import RunStore
+from benchmarks.experiment.protocols import RELEASED
+from benchmarks.records.store import RunStore
 
 FAST = ["--epochs", "1", "--batch-size", "16", "--learning-rate", "0.01", "--precision", "float32", "--budget", "16500"]
 ENCODED = ["--backbone", ENCODER, "--targets", "query,value,dense", *FAST]
@@ -108,7 +108,7 @@ BAD = {
     "encoder": (["commonsense", *ENCODED, "--answer", "generation"], "generation needs a language model"),
     "way": (
         ["commonsense", *ENCODED, "--answer", "guess"],
-        "unknown way of answering 'guess'; known: heads, pairs, likelihood",
+        "unknown answer mode 'guess'; known: heads, pairs, likelihood",
     ),
     "setting": (["commonsense", *GENERATED, "--answer", "generation:beams=4"], "unknown setting of generation 'beams'"),
     "loss": (["commonsense", *GENERATED, "--answer", "generation:loss=none"], "unknown loss 'none'; known: response, all"),

@@ -14,12 +14,13 @@ from tiny_mirror import CAUSAL, ENCODER, TEST_ROWS, TRAIN_ROWS, make_mirror
 from baselines.lora import LoRA
 from benchmarks.answering import Heads
 from benchmarks.answering.heads import HeadModel
-from benchmarks.data import BUCKET_BATCHES, Collator, encode, lengths, load_task, schedule, steps
-from benchmarks.metrics import METRICS, Scored, evaluate_task
-from benchmarks.presets import Recipe
+from benchmarks.data.splits import load_task
+from benchmarks.experiment.config import Recipe, steps
+from benchmarks.scoring.free_form import POINTS
+from benchmarks.scoring.metrics import METRICS, Scored, evaluate_task
 from benchmarks.sources import Source
-from benchmarks.suite import all_suites, find_suite
-from benchmarks.written import POINTS
+from benchmarks.suites import all_suites, find_suite
+from benchmarks.training.batches import BUCKET_BATCHES, Collator, encode, lengths, schedule
 from mtl_lora import AdaptedModel
 
 NLU = find_suite("nlu")

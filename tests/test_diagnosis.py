@@ -23,14 +23,15 @@ from tiny_pictures import VISION, make_pictures
 
 from baselines.lora import LoRA
 from baselines.references import LoRAPerTask
-from benchmarks.data import Collator, encode, load_task
-from benchmarks.diagnosis import mean_inputs
-from benchmarks.finished import FinishedRun
-from benchmarks.geometry import of_mtl_lora, plane, separation, update_overlap, wide
-from benchmarks.protocols import max_length_of, way_of_run
-from benchmarks.records import RunStore
+from benchmarks.analysis.diagnosis import mean_inputs
+from benchmarks.analysis.geometry import of_mtl_lora, plane, separation, update_overlap, wide
+from benchmarks.analysis.inference import FinishedRun
+from benchmarks.data.splits import load_task
+from benchmarks.experiment.protocols import answer_mode_of, max_length_of
+from benchmarks.records.store import RunStore
 from benchmarks.sources import Source
-from benchmarks.suite import find_suite
+from benchmarks.suites import find_suite
+from benchmarks.training.batches import Collator, encode
 from mtl_lora import AdaptedModel, Method, MTLLoRA
 from mtl_lora.method import Factors
 
@@ -164,19 +165,19 @@ def test_gradients_are_those_of_one_whole_batch(finished: RunStore) -> None:
     opened = FinishedRun.open(finished, run_of(finished, "mtl-lora"), Source())
     suite = find_suite("quick").with_conflict(1.0)
     data = [load_task(task, Source(), "test", 40, 12) for task in suite.select(["sense-north", "sense-south"])]
-    train, _ = encode(data, opened.tokenizer, way_of_run(opened.run), max_length_of(opened.run))
+    train, _ = encode(data, opened.tokenizer, answer_mode_of(opened.run), max_length_of(opened.run))
     vectors = []
     for task in range(2):
         opened.model.zero_grad()
         rows = list(train.select(range(40 * task, 40 * task + 40)))
-        opened.model(**Collator(way_of_run(opened.run), opened.tokenizer)(rows))["loss"].backward()
+        opened.model(**Collator(answer_mode_of(opened.run), opened.tokenizer)(rows))["loss"].backward()
         grads = [p.grad.flatten() for p in opened.model.backbone.adapter_parameters().values()]
         vectors.append(torch.cat(grads))
     expected = torch.cosine_similarity(*vectors, dim=0).item()
     assert diagnosis(finished)["gradient_cosine"][0][1] == pytest.approx(expected, abs=1e-5)
 
 
-WAYS = {
+ANSWER_MODES = {
     "heads": ["nlu", "--tasks", "mrpc,sst2", "--backbone", ENCODER, "--targets", "query,value,dense", "--budget", "10k"],
     "pairs": ["commonsense", "--tasks", "boolq,piqa", "--backbone", ENCODER, "--targets", "query,value", "--budget", "5k"],
     "likelihood": ["commonsense", "--tasks", "boolq,piqa"],
@@ -189,43 +190,43 @@ SETTINGS = {"generation": ":new_tokens=6", "vision-language": f":vision={VISION}
 
 @pytest.fixture(scope="module")
 def answered(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], RunStore]:
-    """A finished and diagnosed run that answers in the way of this name."""
+    """A finished and diagnosed run that answers in the mode of this name."""
 
     @cache
-    def run(way: str) -> RunStore:
+    def run(mode: str) -> RunStore:
         results = tmp_path_factory.mktemp("results")
         where = ["--mirror", tiny, "--features", tiny / "features", "--results", results]
-        model = [] if way in ("heads", "pairs") else CAUSAL_MODEL
-        assert mtl_lora("run", *WAYS[way], *model, *TINY, "--answer", way + SETTINGS.get(way, ""), *where) == 0
+        model = [] if mode in ("heads", "pairs") else CAUSAL_MODEL
+        assert mtl_lora("run", *ANSWER_MODES[mode], *model, *TINY, "--answer", mode + SETTINGS.get(mode, ""), *where) == 0
         assert mtl_lora("diagnose", *where) == 0
         return RunStore(results)
 
     return run
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_every_way_of_answering_can_be_diagnosed(way: str, answered: Callable[[str], RunStore]) -> None:
-    found = diagnosis(answered(way))
+@pytest.mark.parametrize("mode", ANSWER_MODES)
+def test_every_way_of_answering_can_be_diagnosed(mode: str, answered: Callable[[str], RunStore]) -> None:
+    found = diagnosis(answered(mode))
     numbers = [found[name] for name in ("gradient_cosine", "update_overlap", "mixing")]
     assert all(np.isfinite(np.array(own, dtype=float)).all() for own in numbers)
     assert found["rows"] == 12 and found["inference"]["unmerged_ratio"] > 0
     assert len(found["separation"]["after"]["points"][found["tasks"][1]]) == 12
 
 
-@pytest.mark.parametrize("way", ["heads", "pairs"])
-def test_inputs_are_means_over_the_tokens_of_a_row(way: str, tiny: Path, answered: Callable[[str], RunStore]) -> None:
+@pytest.mark.parametrize("mode", ["heads", "pairs"])
+def test_inputs_are_means_over_the_tokens_of_a_row(mode: str, tiny: Path, answered: Callable[[str], RunStore]) -> None:
     """Against each text of a row read alone, without padding."""
-    opened = FinishedRun.open(answered(way), run_of(answered(way), "mtl-lora"), Source(tiny))
+    opened = FinishedRun.open(answered(mode), run_of(answered(mode), "mtl-lora"), Source(tiny))
     data = [load_task(task, Source(tiny), "test", 12, 12) for task in opened.model.tasks]
-    train, _ = encode(data, opened.tokenizer, way_of_run(opened.run), max_length_of(opened.run))
+    train, _ = encode(data, opened.tokenizer, answer_mode_of(opened.run), max_length_of(opened.run))
     rows, read, backbone = list(train.select(range(12))), [], opened.model.backbone
     assert len({row["length"] for row in rows}) > 1
     layer = dict(backbone.layers())["encoder.layer.1.attention.self.query"]
-    found = mean_inputs(opened.model, layer, rows, Collator(way_of_run(opened.run), opened.tokenizer))
+    found = mean_inputs(opened.model, layer, rows, Collator(answer_mode_of(opened.run), opened.tokenizer))
     layer.register_forward_pre_hook(lambda _, args: read.append(args[0][0].detach()))
     for row, mean in zip(rows, found, strict=True):
         types = {"token_type_ids": torch.tensor([row["token_type_ids"]])} if "token_type_ids" in row else {}
-        for ids in [row["input_ids"]] if way == "heads" else row["input_ids"]:
+        for ids in [row["input_ids"]] if mode == "heads" else row["input_ids"]:
             backbone(input_ids=torch.tensor([ids]), task_ids=[0], **types)
         torch.testing.assert_close(mean, torch.cat(read).mean(0).double(), rtol=1e-4, atol=1e-5)
         read.clear()

@@ -19,8 +19,8 @@ from test_runner import mtl_lora, predictions, run_arguments
 from tiny_mirror import ENCODER, NO_DROPOUT, make_mirror
 from transformers import AutoModel, AutoTokenizer
 
-from benchmarks.records import RunStore
-from benchmarks.suite import find_suite
+from benchmarks.records.store import RunStore
+from benchmarks.suites import find_suite
 
 TASKS = {task.name: task for task in find_suite("nlu").tasks}
 

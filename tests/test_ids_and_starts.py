@@ -8,12 +8,13 @@ import pytest
 import torch
 from conftest import RESULTS, adapted_llama, tiny_bert
 
-from benchmarks.answering import WAYS, TaskModel
-from benchmarks.model import build_model
-from benchmarks.options import studies
-from benchmarks.records import RunConfig
+from benchmarks.answering import ANSWER_MODES, TaskModel
+from benchmarks.experiment.config import RunConfig
+from benchmarks.experiment.resolve import studies
+from benchmarks.experiment.study_options import StudyOptions
 from benchmarks.sources import Source
-from benchmarks.suite import find_suite
+from benchmarks.suites import find_suite
+from benchmarks.training.model import build_model
 from mtl_lora import AdaptedModel, MTLLoRA
 
 RECORDS = sorted(RESULTS.glob("**/runs/*.json"))
@@ -62,7 +63,7 @@ RUNS = {
 
 
 def ids(**options: str | int | float) -> list[str]:
-    return [run.id for study in studies("quick", **options) for run in study.runs()]
+    return [run.id for study in studies(StudyOptions("quick", **options)) for run in study.runs()]
 
 
 def test_every_committed_record_has_the_id_of_its_configuration() -> None:
@@ -95,7 +96,7 @@ STARTS = {
 }
 
 
-@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize("name", ANSWER_MODES)
 def test_a_way_of_answering_starts_where_it_did(name: str) -> None:
     suite = {"heads": "nlu", "vision-language": "image-text"}.get(name, "commonsense")
     tasks = find_suite(suite).tasks[:3]
@@ -106,7 +107,7 @@ def test_a_way_of_answering_starts_where_it_did(name: str) -> None:
         backbone = AdaptedModel(tiny_bert(), method, names, ["query", "value"], seed=3)
     else:
         backbone = adapted_llama(method, names, seed=3, randomise=False)
-    model = WAYS[name](**settings).model(backbone, tasks, "mean" if encoder else "last", seed=3)
+    model = ANSWER_MODES[name](**settings).model(backbone, tasks, "mean" if encoder else "last", seed=3)
     assert start(model) == pytest.approx(STARTS[name], rel=1e-5)
 
 
@@ -125,5 +126,5 @@ METHOD_STARTS = {
 
 @pytest.mark.parametrize("label", METHOD_STARTS)
 def test_a_method_starts_where_it_did(label: str) -> None:
-    [run] = [run for study in studies("quick", methods=label) for run in study.runs()]
+    [run] = [run for study in studies(StudyOptions("quick", methods=label)) for run in study.runs()]
     assert start(build_model(run, Source())) == pytest.approx(METHOD_STARTS[label], rel=1e-5)

@@ -15,14 +15,16 @@ from test_runner import mtl_lora, predictions
 from tiny_mirror import CAUSAL, make_mirror
 from tiny_pictures import CLIP, OTHER_VISION, SEQ2SEQ, VISION, make_hub, make_pictures
 
-import benchmarks.features
+import benchmarks.training.image_features
 from benchmarks.answering import VisionLanguage
-from benchmarks.data import _one_a_picture, _one_an_answer, load_task
-from benchmarks.features import Features, VisionTower, decode, pinned
-from benchmarks.presets import Backbone
-from benchmarks.records import RunStore
+from benchmarks.data.images import decode
+from benchmarks.data.splits import _one_a_picture, _one_an_answer, load_task
+from benchmarks.experiment.config import Backbone
+from benchmarks.experiment.resolve import pin_vision
+from benchmarks.records.store import RunStore
 from benchmarks.sources import Source
-from benchmarks.suite import find_suite
+from benchmarks.suites import find_suite
+from benchmarks.training.image_features import Features, VisionTower
 
 TASKS = find_suite("image-text").tasks
 MODEL = ["--backbone", CAUSAL, "--targets", "q_proj,v_proj", "--precision", "float32"]
@@ -135,9 +137,9 @@ def test_the_hubs_sets_run_on_the_papers_preset(hub: Path, tmp_path: Path) -> No
 
 def test_features_are_the_vision_models_own_and_computed_once(tiny: Path, tmp_path: Path, monkeypatch) -> None:
     source = Source(tiny, tmp_path)
-    way = pinned(VisionLanguage(vision=VISION, grid=2), source, Backbone(CAUSAL, None, "last", 32, ("q_proj",)))
+    mode = pin_vision(VisionLanguage(vision=VISION, grid=2), source, Backbone(CAUSAL, None, "last", 32, ("q_proj",)))
     data = load_task(TASKS[1], source, "test", 10, 5)
-    features = Features(way, source)
+    features = Features(mode, source)
     features.compute(data.pictures)
     content, picture = next(iter(data.pictures.items()))
     model = source.model(VISION, None, torch.float32)
@@ -146,17 +148,17 @@ def test_features_are_the_vision_models_own_and_computed_once(tiny: Path, tmp_pa
     top_right = parts[:2, 2:].mean((0, 1))
     assert features[content].shape == (4, 16)
     np.testing.assert_allclose(features[content][1], top_right, atol=2e-3)
-    monkeypatch.setattr(benchmarks.features, "VisionTower", None)  # a second tower would fail
-    Features(way, source).compute(data.pictures)
+    monkeypatch.setattr(benchmarks.training.image_features, "VisionTower", None)  # a second tower would fail
+    Features(mode, source).compute(data.pictures)
     files = sorted(path.name for path in tmp_path.rglob("*.npy"))
     assert files == sorted(f"{content}.npy" for content in data.pictures)
 
 
 def test_features_of_a_picture_do_not_depend_on_others(tiny: Path) -> None:
     source = Source(tiny)
-    way = pinned(VisionLanguage(vision=VISION, grid=2), source, Backbone(CAUSAL, None, "last", 32, ("q_proj",)))
+    mode = pin_vision(VisionLanguage(vision=VISION, grid=2), source, Backbone(CAUSAL, None, "last", 32, ("q_proj",)))
     pictures = list(load_task(TASKS[0], source, "test", 10, 5).pictures.values())
-    tower = VisionTower(way, source)
+    tower = VisionTower(mode, source)
     first = tower(decode(pictures[0].content(), ""))
     for picture in pictures:
         tower(decode(picture.content(), ""))

@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 from test_runner import mtl_lora, predictions
 
-from benchmarks.records import RunStore
+from benchmarks.records.store import RunStore
 from benchmarks.world.forms import CAPTIONS
 from benchmarks.world.language import READERS
-from reports.certainty import Certainty
-from reports.comparison import by_conflict, compare
-from reports.results import Results
+from reports.evidence.comparison import by_conflict, compare
+from reports.evidence.results import Results
+from reports.evidence.significance import Certainty
 
 TASKS = [f"{form}-{reader}" for form in ("sense", "which", "caption", "relevance") for reader in ("north", "south")]
 CUT = ["--max-train", "24", "--max-eval", "12", "--epochs", "1", "--tasks", ",".join(TASKS)]

@@ -11,11 +11,12 @@ from conftest import ALL_METHODS, method_id
 from test_runner import mtl_lora
 
 from benchmarks.answering import Pairs
-from benchmarks.data import Collator, encode, load_task
-from benchmarks.presets import PRESETS
-from benchmarks.records import RunStore
+from benchmarks.data.splits import load_task
+from benchmarks.experiment.presets import PRESETS
+from benchmarks.records.store import RunStore
 from benchmarks.sources import Source
-from benchmarks.suite import find_suite
+from benchmarks.suites import find_suite
+from benchmarks.training.batches import Collator, encode
 from mtl_lora import AdaptedModel, Method, MTLLoRA
 
 GLUE_TEST_ROWS = {"cola": 1043, "sst2": 872, "mrpc": 408, "stsb": 1500, "qnli": 5463, "rte": 277}  # validation splits
@@ -81,17 +82,17 @@ def test_no_scored_query_of_the_real_ads_sets_is_trained_on(mirror: Path) -> Non
 
 def test_minilm_untrained_answers_by_similarity(mirror: Path) -> None:
     """The cosine of question and option alone gives ARC-Easy 51.5% on all rows; a quarter would be guessing."""
-    backbone, source, way = PRESETS["small"].backbone, Source(mirror), Pairs()
+    backbone, source, mode = PRESETS["small"].backbone, Source(mirror), Pairs()
     (task,) = find_suite("commonsense").select(["arc-e"])
     data = [load_task(task, source, "test", 10, 400)]
     tokenizer = source.tokenizer(backbone.id, None)
-    _, test = encode(data, tokenizer, way, backbone.max_length)
+    _, test = encode(data, tokenizer, mode, backbone.max_length)
     base = source.model(backbone.id, None, torch.float32)
-    model = way.model(AdaptedModel(base, MTLLoRA(rank=4), ["arc-e"], backbone.targets), [task], "mean", 0).eval()
+    model = mode.model(AdaptedModel(base, MTLLoRA(rank=4), ["arc-e"], backbone.targets), [task], "mean", 0).eval()
     right = 0
     with torch.no_grad():
         for start in range(0, 400, 50):
-            batch = Collator(way, tokenizer)(list(test.select(range(start, start + 50))))
+            batch = Collator(mode, tokenizer)(list(test.select(range(start, start + 50))))
             right += (model(**batch)["predictions"] == batch["labels"]).sum().item()
     assert 0.44 < right / 400 < 0.59
 

@@ -17,10 +17,10 @@ from selenium import webdriver
 from selenium.webdriver.support.ui import WebDriverWait
 from test_runner import mtl_lora
 
-from reports.comparison import Comparison, compare
-from reports.published import published_table, verdict
-from reports.results import Results
-from reports.table import Table, Text
+from reports.evidence.comparison import Comparison, compare
+from reports.evidence.results import Results
+from reports.tables.published import published_table, verdict
+from reports.tables.table import Table, Text
 
 PHONE, DESK = 400, 1200
 

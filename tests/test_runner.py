@@ -17,11 +17,11 @@ from safetensors.torch import load_file, save_file
 from tiny_mirror import CAUSAL, ENCODER, NO_DROPOUT, TEST_ROWS, make_mirror
 
 from benchmarks import cli
-from benchmarks.metrics import Scored, task_score
-from benchmarks.records import RunStore
-from benchmarks.suite import find_suite
-from benchmarks.trainer import MarkComplete
-from reports.comparison import t_interval
+from benchmarks.records.store import RunStore
+from benchmarks.scoring.metrics import Scored, task_score
+from benchmarks.suites import find_suite
+from benchmarks.training.trainer import MarkComplete
+from reports.evidence.comparison import t_interval
 
 FAST = ["--methods", "all", "--epochs", "1", "--batch-size", "16", "--learning-rate", "0.01", "--precision", "float32"]
 BUDGET = ["--budget", "16500"]

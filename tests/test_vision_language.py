@@ -13,13 +13,13 @@ from baselines.dora import DoRA
 from baselines.lora import LoRA
 from baselines.references import HeadsOnly
 from benchmarks.answering import VisionLanguage
-from benchmarks.answering.pictures import PictureEmbedding
+from benchmarks.answering.image_embedding import PictureEmbedding
 from benchmarks.answering.vision_language import VisionLanguageModel, biases_and_norms
-from benchmarks.presets import find_preset
-from benchmarks.suite import find_suite
+from benchmarks.experiment.presets import find_preset
+from benchmarks.suites import find_suite
 from mtl_lora import AdaptedModel, Method, MTLLoRA, parse_budget, target_dims
 
-WAY = VisionLanguage(vision_width=6, grid=2, end=2, new_tokens=5)
+MODE = VisionLanguage(vision_width=6, grid=2, end=2, new_tokens=5)
 SUITE_TASKS = find_suite("image-text").tasks[:3]
 BART_TARGETS = ["q_proj", "v_proj"]
 
@@ -32,12 +32,12 @@ def tiny_bart() -> BartForConditionalGeneration:
     return BartForConditionalGeneration(config).eval()
 
 
-def model_of(method: Method, kind: str, way: VisionLanguage = WAY, randomise: bool = True) -> VisionLanguageModel:
+def model_of(method: Method, kind: str, mode: VisionLanguage = MODE, randomise: bool = True) -> VisionLanguageModel:
     if kind == "causal":
         backbone = adapted_llama(method, randomise=False)
     else:
         backbone = AdaptedModel(tiny_bart(), method, TASKS, BART_TARGETS)
-    return VisionLanguageModel(randomise_adapters(backbone) if randomise else backbone, SUITE_TASKS, way, seed=0).eval()
+    return VisionLanguageModel(randomise_adapters(backbone) if randomise else backbone, SUITE_TASKS, mode, seed=0).eval()
 
 
 def batch(samples: int = 4, answers: bool = True) -> dict[str, torch.Tensor]:
@@ -87,7 +87,7 @@ def test_a_mixed_batch_is_its_samples_one_by_one(method: Method, kind: str) -> N
     assert model(**samples)["loss"] == pytest.approx(torch.stack(alone).mean().item(), rel=1e-4)
     asked = batch(answers=False)
     together = model(**asked)["predictions"]
-    assert together.shape == (4, WAY.new_tokens)
+    assert together.shape == (4, MODE.new_tokens)
     for row in range(4):
         own = model(**one(asked, row))["predictions"][0]
         assert together[row].tolist() == own.tolist()
@@ -129,7 +129,7 @@ def test_trained_are_the_projection_and_the_adapters_and_on_request_biases_and_n
     assert trained == {f"pictures.{n}" for n, _ in plain.pictures.named_parameters()} | {
         f"backbone.{n}" for n in plain.backbone.adapter_parameters()
     }
-    more = model_of(LoRA(rank=4), kind, replace(WAY, trained="projection-biases-norms"))
+    more = model_of(LoRA(rank=4), kind, replace(MODE, trained="projection-biases-norms"))
     own = sum(p.numel() for p in biases_and_norms(more.backbone.base))
     parts, before = more.parameters_by_part(), plain.parameters_by_part()
     assert own > 0 and parts["trained"] == before["trained"] + own and parts["heads"] == before["heads"] + own
@@ -166,9 +166,9 @@ def test_the_papers_parameter_counts_on_a_meta_device_bart_base() -> None:
         with torch.device("meta"):
             base = BartForConditionalGeneration(config)
             of_base = sum(p.numel() for p in base.parameters())
-            heads = preset.way.head_parameters((), base)
+            heads = preset.mode.head_parameters((), base)
             adapted = AdaptedModel(base, method, tasks, preset.backbone.targets)
-            model = VisionLanguageModel(adapted, find_suite("image-text-hub").tasks, preset.way, seed=0)
+            model = VisionLanguageModel(adapted, find_suite("image-text-hub").tasks, preset.mode, seed=0)
         parts = model.parameters_by_part()
         assert len(list(adapted.layers())) == 36 and of_base == 139_420_416
         assert parts["heads"] == heads == 1_582_848 + 125_952 + 24_576

@@ -13,13 +13,15 @@ import torch
 from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
 
+from benchmarks.analysis import conflict_check
 from benchmarks.answering import Heads
-from benchmarks.model import build_model
-from benchmarks.options import studies
-from benchmarks.presets import find_preset
+from benchmarks.experiment.presets import find_preset
+from benchmarks.experiment.resolve import studies
+from benchmarks.experiment.study_options import StudyOptions
 from benchmarks.sources import Source
-from benchmarks.suite import find_suite
-from benchmarks.world import check, pretrain
+from benchmarks.suites import find_suite
+from benchmarks.training.model import build_model
+from benchmarks.world import pretrain
 from benchmarks.world.corpus import documents
 from benchmarks.world.encoder import FOLDER, PATCH, PATCHES, vocabulary
 from benchmarks.world.forms import FORMS, ROWS, decode_picture, world_rows
@@ -198,9 +200,9 @@ def test_the_encoder_reads_pictures() -> None:
 
 def test_gradients_of_the_readers_part_as_conflict_grows() -> None:
     found = []
-    for study in studies("quick", methods="lora", conflict="0,0.5,1", max_eval=40):
+    for study in studies(StudyOptions("quick", methods="lora", conflict="0,0.5,1", max_eval=40)):
         (run,) = study.runs()
-        cosines = check.cosines(check.gradients(build_model(run, study.source), study))
+        cosines = conflict_check.cosines(conflict_check.gradients(build_model(run, study.source), study))
         assert set(cosines) == set(FORMS)
         found.append(np.mean(list(cosines.values())))
     assert found[0] > 0.7 and found[0] > found[1] + 0.15 and found[1] > found[2] + 0.05

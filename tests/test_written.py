@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.suite import find_suite
-from benchmarks.written import bleu, cider, evaluate_written, exact_match, normal, points, vqa_accuracy
+from benchmarks.scoring.free_form import bleu, cider, evaluate_written, exact_match, normal, points, vqa_accuracy
+from benchmarks.suites import find_suite
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from datasets import Dataset
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from benchmarks.answering.way import Batch, TaskModel, Way, pad_texts, pool, text_vectors
-from benchmarks.suite import Task
+from benchmarks.answering.base import AnswerMode, Batch, TaskModel, pad_texts, pool, text_vectors
+from benchmarks.suites.spec import Task
 from benchmarks.world.encoder import PATCH, PATCHES
 from benchmarks.world.forms import decode_picture
 from benchmarks.world.pictures import patches
@@ -140,7 +140,7 @@ def compared(vectors: Tensor, texts: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Heads(Way):
+class Heads(AnswerMode):
     """A class or a grade of one text, or of a pair, with or without a picture.
 
     texts: the two of a pair are read "together", as one input, or "apart", each on its own and then compared.

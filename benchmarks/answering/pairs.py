@@ -12,8 +12,8 @@ from datasets import Dataset
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from benchmarks.answering.way import Batch, TaskModel, Way, by_sample, pad_texts, text_vectors
-from benchmarks.suite import Task
+from benchmarks.answering.base import AnswerMode, Batch, TaskModel, by_sample, pad_texts, text_vectors
+from benchmarks.suites.spec import Task
 from mtl_lora import AdaptedModel
 
 SHARPNESS = 20.0  # cosines become logits; sentence-transformers train with the same factor
@@ -59,7 +59,7 @@ class PairModel(TaskModel):
 
 
 @dataclass(frozen=True)
-class Pairs(Way):
+class Pairs(AnswerMode):
     """The option whose sentence vector fits the question's best."""
 
     name: ClassVar[str] = "pairs"

@@ -14,11 +14,11 @@ from datasets import Dataset
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from benchmarks.answering.language import IGNORED, answer_loss, write_greedily, written
-from benchmarks.answering.pictures import PictureEmbedding
-from benchmarks.answering.way import Batch, TaskModel, Way, pad
-from benchmarks.suite import Task
-from benchmarks.written import normal
+from benchmarks.answering.base import AnswerMode, Batch, TaskModel, pad
+from benchmarks.answering.causal_lm import IGNORED, answer_loss, write_greedily, written
+from benchmarks.answering.image_embedding import PictureEmbedding
+from benchmarks.scoring.free_form import normal
+from benchmarks.suites.spec import Task
 from mtl_lora import AdaptedModel, InvalidInput, trained_tensors
 from mtl_lora.errors import unknown
 
@@ -29,14 +29,14 @@ TRAINED = ("projection", "projection-biases-norms")
 class VisionLanguageModel(TaskModel):
     """Pictures, projected, and the prompt -> adapted language model, causal or encoder-decoder -> the words of the answer.
 
-    The projection is trained, and the language model's biases and norms where the way says so.
+    The projection is trained, and the language model's biases and norms where the answer mode says so.
     """
 
-    def __init__(self, backbone: AdaptedModel, tasks: Sequence[Task], way: VisionLanguage, seed: int) -> None:
+    def __init__(self, backbone: AdaptedModel, tasks: Sequence[Task], mode: VisionLanguage, seed: int) -> None:
         super().__init__(backbone, tasks)
-        write_greedily(backbone, way.new_tokens, way.end, way.end)
-        self.pictures = PictureEmbedding(way.vision_width, way.grid, backbone.config.hidden_size, seed)
-        if way.trains_base:
+        write_greedily(backbone, mode.new_tokens, mode.end, mode.end)
+        self.pictures = PictureEmbedding(mode.vision_width, mode.grid, backbone.config.hidden_size, seed)
+        if mode.trains_base:
             for parameter in biases_and_norms(backbone.base):
                 parameter.requires_grad_(True)
 
@@ -93,7 +93,7 @@ class VisionLanguageModel(TaskModel):
 
 
 @dataclass(frozen=True)
-class VisionLanguage(Way):
+class VisionLanguage(AnswerMode):
     """Words that a language model generates after pictures and a question.
 
     vision, vision_revision, vision_width: hub id of the vision model, its pinned revision, the width of its features, of

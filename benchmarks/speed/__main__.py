@@ -22,8 +22,8 @@ from baselines.dora import DoRA
 from baselines.lora import LoRA
 from baselines.moelora import MoELoRA
 from baselines.multilora import MultiLoRA
-from benchmarks.environment import environment
-from benchmarks.presets import PRESETS
+from benchmarks.experiment.presets import PRESETS
+from benchmarks.records.environment import environment
 from benchmarks.sources import Source
 from benchmarks.speed.measure import Contestant, profile, race, ratio
 from benchmarks.speed.references import GatheredB, LoopOverExperts, LoopOverTasks, substitute

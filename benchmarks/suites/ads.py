@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from benchmarks.suite import Suite, Task
+from benchmarks.suites.spec import Suite, Task
 
 GATHERED = partial(Task, dataset="ads-relevance", revision="", test_split="test")
 QUERY = partial(GATHERED, inputs=("query", "title"), label_column="relevance", query_column="query")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.suite import Suite, Task
+from benchmarks.suites.spec import Suite, Task
 
 SUITE = Suite(
     name="ads-hub",

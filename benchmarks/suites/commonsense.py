@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from benchmarks.suite import Suite, Task
+from benchmarks.suites.spec import Suite, Task
 
 # GitHub's raw files have no short hashes; the branch has not moved since 8166572 (10 March 2024), and records hold
 # fingerprints of the rows.

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from benchmarks.suite import Pictures, Suite, Task
+from benchmarks.suites.spec import Pictures, Suite, Task
 
 ON_PICTURES = partial(
     Task, config="annotations", revision="", test_split="test", pictures=Pictures(("image_id",), "images", "train")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from benchmarks.suite import Pictures, Suite, Task
+from benchmarks.suites.spec import Pictures, Suite, Task
 
 WRITTEN = partial(Task, config="default", revision="main", written=True)
 

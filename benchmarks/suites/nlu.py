@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from benchmarks.suite import Suite, Task
+from benchmarks.suites.spec import Suite, Task
 
 GLUE = partial(Task, dataset="nyu-mll/glue", revision="bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c")
 

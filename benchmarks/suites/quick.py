@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.suite import Suite, Task
+from benchmarks.suites.spec import Suite, Task
 from benchmarks.world.forms import CAPTIONS, VERSION
 from benchmarks.world.language import READERS, VALUES
 

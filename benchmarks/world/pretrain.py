@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import IterableDataset
 from transformers import Trainer, TrainingArguments, set_seed
 
-from benchmarks.environment import environment
+from benchmarks.records.environment import environment
 from benchmarks.world.corpus import documents
 from benchmarks.world.encoder import FOLDER, PATCH, PATCHES, SPECIAL, WorldEncoder, new_encoder, new_tokenizer
 from benchmarks.world.pictures import patches

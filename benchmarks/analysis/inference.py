@@ -1,0 +1,124 @@
+"""Using a finished run: predictions on new text, and export of a task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from safetensors.torch import save_file
+from transformers import PreTrainedTokenizerBase
+
+from baselines.peft_format import export_peft
+from benchmarks.answering import OUTPUTS, TaskModel
+from benchmarks.data.multiple_choice import read_choice
+from benchmarks.experiment.config import RunConfig
+from benchmarks.experiment.protocols import answer_mode_of, max_length_of
+from benchmarks.records.store import RunStore
+from benchmarks.sources import Source
+from benchmarks.suites.spec import Task
+from benchmarks.training.batches import Collator
+from benchmarks.training.image_features import OfFiles
+from benchmarks.training.model import build_model
+from mtl_lora import InvalidInput, load_trained
+from mtl_lora.errors import unknown
+
+BATCH = 64
+HEAD = "head.safetensors"
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A trained model and what it was trained for."""
+
+    run: RunConfig
+    model: TaskModel
+    tokenizer: PreTrainedTokenizerBase
+    source: Source
+
+    @classmethod
+    def open(cls, store: RunStore, run_id: str, source: Source) -> FinishedRun:
+        """Rebuild the model of a finished run from its record, its backbone and its trained tensors."""
+        record = store.find(run_id)
+        if record is None:
+            raise InvalidInput(f"no run {run_id!r} in {store.folder / 'runs'}; `mtl-lora report` lists the runs there are")
+        if not store.trained_path(run_id).exists():
+            raise InvalidInput(f"{store.trained_path(run_id)} is missing: remove the record too and run it again")
+        run = RunConfig.of(record)
+        model = build_model(run, source)
+        load_trained(model, store.trained_path(run_id))
+        model.to("cuda" if torch.cuda.is_available() else "cpu")
+        return cls(run, model.eval(), source.tokenizer(run.backbone["id"], run.backbone["revision"]), source)
+
+    def task(self, name: str) -> Task:
+        """The task of that name, or InvalidInput that lists the run's."""
+        found = {task.name: task for task in self.model.tasks}
+        if name not in found:
+            raise unknown("task of this run", name, found)
+        return found[name]
+
+    @torch.no_grad()
+    def predict(self, task: Task, lines: Iterable[str]) -> Iterator[str]:
+        """The class, grade or words that answer each line of text; the two texts of a pair are separated by a tab.
+
+        For multiple choice a line is a whole instruction in the wording of the data, "\\n" in it a line break, and the
+        answer the name of an option, or "no answer". For questions on pictures it starts with their files, each with a tab
+        behind it.
+        """
+        if task.picture_column:
+            raise InvalidInput(f"task {task.name} has generated pictures, which lines of text cannot give")
+        index, mode, device = self.model.tasks.index(task), answer_mode_of(self.run), next(self.model.parameters()).device
+        features = None
+        if task.pictures:
+            mode = replace(mode, pictures="own")  # whatever the run itself was shown
+            features = OfFiles(mode, self.source)
+        self.model.backbone.merge(task.name)
+        stream = enumerate(lines, 1)
+        while batch := list(islice(stream, BATCH)):
+            rows = Dataset.from_list([_columns(task, number, line.rstrip("\r\n")) for number, line in batch])
+            encoded = mode.tokens(rows, task, self.tokenizer, max_length_of(self.run), training=False)
+            inputs = Collator(mode, self.tokenizer, features)([row | {"task_ids": index} for row in encoded])
+            outputs = self.model(**{name: tensor.to(device) for name, tensor in inputs.items()})
+            arrays = {name: outputs[name].float().cpu().numpy() for name in OUTPUTS if name in outputs}
+            answers = mode.answers(task, arrays, self.tokenizer)
+            if task.written:
+                yield from (" ".join(text.split()) for text in answers["text"])
+                continue
+            for value in answers["prediction"].tolist():
+                yield f"{value:.3f}" if task.graded else "no answer" if isnan(value) else task.labels[int(value)]
+        self.model.backbone.unmerge()
+
+    def export(self, task: Task, folder: Path) -> None:
+        """Write a task's adapter as a PEFT checkpoint, and its head, where it has one, beside it."""
+        export_peft(self.model.backbone, task.name, folder, base_name=self.run.backbone["id"])
+        head = {name: tensor.detach().contiguous() for name, tensor in self.model.head(task).items()}
+        about = {
+            "labels": ",".join(task.labels),
+            "scale": f"{task.scale[0]}..{task.scale[1]}",
+            "pooling": self.run.backbone["pooling"],
+        }
+        if head:
+            save_file(head, folder / HEAD, about)
+
+
+def _columns(task: Task, number: int, line: str) -> dict[str, Any]:
+    """A row as ``benchmarks.data.columns`` gives it, whose label nothing depends on."""
+    if task.choice:
+        text = line.replace("\\n", "\n")
+        try:
+            return {"text": text, **read_choice(text, task.labels[0], task.labels)._asdict(), "row": number}
+        except ValueError as error:
+            raise InvalidInput(f"line {number} is no instruction of task {task.name}: {error}") from error
+    files = task.pictures.columns if task.pictures else ()
+    parts, wanted = line.split("\t"), [*(f"file of {column}" for column in files), *task.inputs]
+    if len(parts) != len(wanted):
+        form = "one text" if wanted == [*task.inputs[:1]] else f"{' and '.join(wanted)} separated by a tab"
+        raise InvalidInput(f"line {number} has {len(parts)} parts; task {task.name} takes {form}")
+    pictures, texts = parts[: len(files)], [*parts[len(files) :], ""][: max(len(task.inputs), 1)]
+    row = dict(zip(("text", "text_pair"), texts, strict=False)) | {"label": 0.0, "row": number}
+    return row | ({"pictures": pictures} if files else {})

@@ -1,0 +1,222 @@
+"""Multiple choice answered in text by a causal language model: by the likelihood of each answer, or by generating one."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from datasets import Dataset
+from torch import Tensor
+from transformers import GenerationConfig, PreTrainedTokenizerBase
+
+from benchmarks.answering.base import AnswerMode, Batch, TaskModel, by_sample, pad
+from benchmarks.answering.prompts import MATCHES, PROMPTS, find_answer, prompt, response
+from benchmarks.suites.spec import Task
+from mtl_lora import AdaptedModel, InvalidInput
+from mtl_lora.errors import unknown
+
+LOSSES = ("response", "all")
+ROWS_AT_ONCE = 32  # whose likelihood is computed: each has a number for every word of the vocabulary and place
+IGNORED = -100  # label of a token that no loss is taken on
+
+
+class LanguageModel(TaskModel):
+    """Adapted causal language model; nothing else is trained."""
+
+    def __init__(self, backbone: AdaptedModel, tasks: Sequence[Task], new_tokens: int = 0) -> None:
+        super().__init__(backbone, tasks)
+        if new_tokens:
+            own = backbone.base.generation_config
+            filler = own.pad_token_id if own.pad_token_id is not None else _first(own.eos_token_id)
+            write_greedily(backbone, new_tokens, own.eos_token_id, filler)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        task_ids: Tensor,
+        labels: Tensor | None = None,
+        scored: Tensor | None = None,
+        options: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """input_ids, attention_mask (rows, s); task_ids (b,).
+
+        With labels (b, s), IGNORED where no loss is taken: "loss", the mean over samples of each one's mean over tokens.
+        With scored (rows, s), the tokens that belong to an answer, and options (b,), how many rows a sample has, one after
+        another: "predictions" (b,), the place of the likeliest answer (the sum of its tokens' log-likelihoods).
+        With neither, prompts padded on the left: "predictions" (b, new tokens), generated greedily.
+        """
+        if labels is not None:
+            return {"loss": answer_loss(self._logits(input_ids, attention_mask, task_ids), labels[:, 1:])}
+        if scored is not None:
+            own_tasks, scores = task_ids.repeat_interleave(options), []
+            for rows in torch.arange(len(input_ids)).split(ROWS_AT_ONCE):
+                ids = input_ids[rows]
+                likelihood = _log_likelihood(self._logits(ids, attention_mask[rows], own_tasks[rows]), ids[:, 1:])
+                scores.append((likelihood * scored[rows, 1:]).sum(1))
+            return {"predictions": by_sample(torch.cat(scores), options).argmax(1).float()}
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "task_ids": task_ids}
+        return {"predictions": written(self.backbone, inputs, input_ids.shape[1])}
+
+    def _logits(self, input_ids: Tensor, attention_mask: Tensor, task_ids: Tensor) -> Tensor:
+        """Of the tokens but the first, (rows, s - 1, words), each given those before it."""
+        return self.backbone(input_ids=input_ids, attention_mask=attention_mask, task_ids=task_ids).logits[:, :-1]
+
+
+@dataclass(frozen=True)
+class Language(AnswerMode):
+    """What both have in common: the same training, on text.
+
+    loss: on the "response" alone, or on "all" tokens, prompt included. prompt: see ``benchmarks.answering.prompts``.
+    """
+
+    loss: str = "response"
+    prompt: str = "same"
+
+    language: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.loss not in LOSSES:
+            raise unknown("loss", self.loss, LOSSES)
+        if self.prompt not in PROMPTS:
+            raise unknown("prompt", self.prompt, PROMPTS)
+
+    def tokens(
+        self, rows: Dataset, task: Task, tokenizer: PreTrainedTokenizerBase, max_length: int, training: bool
+    ) -> Dataset:
+        """Training rows: input_ids and labels. Scored rows: input_ids of the prompt and what the answer mode adds to them.
+
+        Too long a prompt loses its beginning, so that the response is always learnt; the released prompts are cut at the
+        end, response included, and in training alone.
+        """
+
+        def train(row: dict) -> dict:
+            start, answer = self._ids(row, tokenizer, True), self._response(task, row["label"], tokenizer)
+            start = start if self.prompt == "released" else start[-max(max_length - len(answer), 1) :]
+            ids = (start + answer)[:max_length]
+            labels = ids if self.loss == "all" else ([IGNORED] * len(start) + answer)[:max_length]
+            return {"input_ids": ids, "labels": labels, "length": len(ids)}
+
+        def score(row: dict) -> dict:
+            start, more = self._ids(row, tokenizer, False), self._to_score(row, task, tokenizer)
+            start = start if self.prompt == "released" else start[-max_length:]
+            return {"input_ids": start, "length": len(start), **more}
+
+        text = [name for name in rows.column_names if name != "row"]
+        return rows.map(train if training else score, remove_columns=text, load_from_cache_file=False, keep_in_memory=True)
+
+    def _ids(self, row: dict, tokenizer: PreTrainedTokenizerBase, training: bool) -> list[int]:
+        start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+        return start + tokenizer(prompt(row["text"], self.prompt, training), add_special_tokens=False)["input_ids"]
+
+    def _response(self, task: Task, label: int, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+        ids = tokenizer(response(task.labels[label]), add_special_tokens=False)["input_ids"]
+        return [*ids, tokenizer.eos_token_id]
+
+    @abstractmethod
+    def _to_score(self, row: dict, task: Task, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+        """Columns of a scored row besides its prompt."""
+
+    def collate(self, rows: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase) -> Batch:
+        ids, mask = pad([row["input_ids"] for row in rows], tokenizer.pad_token_id)
+        labels, _ = pad([row["labels"] for row in rows], IGNORED)
+        return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+    def model(self, backbone: AdaptedModel, tasks: Sequence[Task], pooling: str, seed: int) -> LanguageModel:
+        return LanguageModel(backbone, tasks)
+
+
+@dataclass(frozen=True)
+class Likelihood(Language):
+    """The option whose response is the likeliest."""
+
+    name: ClassVar[str] = "likelihood"
+    summary: ClassVar[str] = "the option whose response a causal model finds likeliest"
+
+    def _to_score(self, row: dict, task: Task, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+        return {"responses": [self._response(task, label, tokenizer) for label in range(len(row["options"]))]}
+
+    def collate(self, rows: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase) -> Batch:
+        if rows[0].get("responses") is None:
+            return super().collate(rows, tokenizer)
+        pairs = [(row["input_ids"], answer) for row in rows for answer in row["responses"]]
+        ids, mask = pad([start + answer for start, answer in pairs], tokenizer.pad_token_id)
+        scored, _ = pad([[0] * len(start) + [1] * len(answer) for start, answer in pairs], 0)
+        options = torch.tensor([len(row["responses"]) for row in rows])
+        return {"input_ids": ids, "attention_mask": mask, "scored": scored, "options": options}
+
+
+@dataclass(frozen=True)
+class Generation(Language):
+    """Greedy text after the prompt, and the answer found in it.
+
+    match: the rule, see ``find_answer``. new_tokens: at most so many are generated.
+    """
+
+    match: str = "words"
+    new_tokens: int = 32
+
+    name: ClassVar[str] = "generation"
+    summary: ClassVar[str] = "text that a causal model generates, and the first option named in it"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.match not in MATCHES:
+            raise unknown("match", self.match, MATCHES)
+        if self.new_tokens < 1:
+            raise InvalidInput(f"new tokens must be at least 1, not {self.new_tokens}")
+
+    def _to_score(self, row: dict, task: Task, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+        return {}
+
+    def collate(self, rows: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase) -> Batch:
+        if rows[0].get("labels") is not None:
+            return super().collate(rows, tokenizer)
+        ids, mask = pad([row["input_ids"] for row in rows], tokenizer.pad_token_id, left=True)
+        return {"input_ids": ids, "attention_mask": mask}
+
+    def model(self, backbone: AdaptedModel, tasks: Sequence[Task], pooling: str, seed: int) -> LanguageModel:
+        return LanguageModel(backbone, tasks, self.new_tokens)
+
+    def answers(
+        self, task: Task, outputs: dict[str, np.ndarray], tokenizer: PreTrainedTokenizerBase
+    ) -> dict[str, np.ndarray | list[str]]:
+        """ "prediction" is NaN where the text gives no answer; "text" is what was generated."""
+        texts = tokenizer.batch_decode(outputs["predictions"], skip_special_tokens=True)
+        found = [find_answer(text, task.labels, self.match) for text in texts]
+        return {"prediction": np.array([np.nan if f is None else f for f in found], dtype=np.float32), "text": texts}
+
+
+def write_greedily(model: AdaptedModel, new_tokens: int, end: int | list[int], filler: int) -> None:
+    """Have ``generate`` write the likeliest words up to ``end``, whatever else the model's own settings say."""
+    start = getattr(model.config, "decoder_start_token_id", None)
+    tokens = {"eos_token_id": end, "pad_token_id": filler, "decoder_start_token_id": start}
+    model.base.generation_config = GenerationConfig(max_new_tokens=new_tokens, do_sample=False, use_cache=True, **tokens)
+
+
+def written(model: AdaptedModel, inputs: dict[str, Tensor], prefix: int) -> Tensor:
+    """What ``generate`` writes after the ``prefix`` tokens that it gives back, padded to (b, new tokens)."""
+    made, config = model.generate(**inputs)[:, prefix:], model.base.generation_config
+    return F.pad(made, (0, config.max_new_tokens - made.shape[1]), value=config.pad_token_id)
+
+
+def answer_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """The mean over samples of each one's mean over tokens; logits (b, s, words), labels (b, s), IGNORED where none is
+    taken."""
+    wanted = labels != IGNORED
+    likelihood = _log_likelihood(logits, labels.clamp(min=0))
+    return -((likelihood * wanted).sum(1) / wanted.sum(1).clamp(min=1)).mean()
+
+
+def _log_likelihood(logits: Tensor, targets: Tensor) -> Tensor:
+    """Of each target (b, s) by logits (b, s, words)."""
+    return -F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
+
+
+def _first(value: int | list[int]) -> int:
+    return value[0] if isinstance(value, list) else value

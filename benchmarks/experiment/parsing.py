@@ -1,0 +1,98 @@
+"""What users write on one line, read: methods, answer modes, seeds, conflicts, names."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import baselines  # noqa: F401  (registers the methods)
+from benchmarks.answering import ANSWER_MODES, AnswerMode
+from benchmarks.experiment.methods import order_for_display
+from mtl_lora import METHODS, InvalidInput, find_method
+from mtl_lora.errors import unknown
+
+
+@dataclass(frozen=True)
+class MethodChoice:
+    """A method and those of its settings that differ from the default; ``label`` names both."""
+
+    label: str
+    name: str
+    settings: Mapping[str, Any]
+
+
+def parse_methods(text: str) -> list[MethodChoice]:
+    """Methods from "all", "references", "lora,dora", or with settings "mtl-lora:up_projections=2:temperature=0.8,lora"."""
+    several = {
+        "all": order_for_display(name for name, method in METHODS.items() if not method.reference),
+        "references": order_for_display(name for name, method in METHODS.items() if method.reference),
+    }
+    choices = [_parse_method(name) for part in parse_names(text) for name in several.get(part, [part])]
+    if not choices or len({choice.label for choice in choices}) != len(choices):
+        known = ", ".join([*several, *order_for_display(METHODS)])
+        raise InvalidInput(f"methods must be given and differ, not {text!r}; known: {known}")
+    return choices
+
+
+def parse_answer_mode(text: str, default: AnswerMode) -> AnswerMode:
+    """An answer mode from "pairs", or with settings "generation:loss=all:prompt=released", which change the default
+    where that is the mode named. Another vision model has another revision and width."""
+    name, *pairs = text.split(":")
+    if name not in ANSWER_MODES:
+        raise unknown("answer mode", name, ANSWER_MODES)
+    start = default if type(default) is ANSWER_MODES[name] else ANSWER_MODES[name]()
+    settings = _parse_settings(name, pairs, dataclasses.asdict(start))
+    if "vision" in settings:
+        settings = {"vision_revision": "", "vision_width": 0} | settings
+    return dataclasses.replace(start, **settings)
+
+
+def _parse_method(text: str) -> MethodChoice:
+    name, *pairs = text.split(":")
+    method = find_method(name)
+    defaults = {f.name: f.default for f in dataclasses.fields(method) if f.name not in ("rank", "alpha")}
+    settings = _parse_settings(name, pairs, defaults)
+    # A default is not worth naming, but dropout's default is the recipe's.
+    settings = {key: value for key, value in sorted(settings.items()) if value != defaults[key] or key == "dropout"}
+    return MethodChoice(":".join([name, *(f"{key}={value}" for key, value in settings.items())]), name, settings)
+
+
+def _parse_settings(name: str, pairs: list[str], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    settings = {}
+    for pair in pairs:
+        key, _, value = pair.partition("=")
+        if key not in defaults:
+            raise unknown(f"setting of {name}", key, defaults)
+        try:
+            settings[key] = type(defaults[key])(value)
+        except ValueError as error:
+            raise InvalidInput(f"{name}: {key} must be of the kind of {defaults[key]!r}, not {value!r}") from error
+    return settings
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Seeds from "0,1,2"."""
+    return _parse_numbers(text, int, 2**32 - 1, "seeds must be different whole numbers from 0 to 2**32 - 1, like 0,1,2")
+
+
+def parse_conflicts(text: str) -> list[float]:
+    """Conflicts from "0,0.25,1"."""
+    return _parse_numbers(text, float, math.inf, "conflicts must be different numbers from 0 to 1, like 0,0.5,1")
+
+
+def _parse_numbers(text: str, kind: Callable[[str], Any], most: float, rule: str) -> list[Any]:
+    try:
+        numbers = [kind(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or not all(0 <= number <= most for number in numbers) or len(set(numbers)) != len(numbers):
+        raise InvalidInput(f"{rule}, not {text!r}")
+    return numbers
+
+
+def parse_names(text: str | None) -> list[str]:
+    """Names from "a,b"; none from nothing."""
+    return [part.strip() for part in (text or "").split(",") if part.strip()]

@@ -1,0 +1,141 @@
+"""Presets: backbone, size and one training recipe for all methods."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from benchmarks.answering import AnswerMode, VisionLanguage
+from benchmarks.experiment.config import Backbone, Recipe
+from mtl_lora.errors import unknown
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What ``--preset`` names; every part of it can be changed by an option of its own.
+
+    way: of answering, where suite and backbone do not say it all.
+    """
+
+    name: str
+    summary: str
+    backbone: Backbone
+    budget: str
+    precision: str
+    recipe: Recipe = field(repr=False)
+    methods: str = "all,references"
+    mode: AnswerMode | None = None
+
+
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            name="embedded",
+            summary="the generated world's own encoder (0.6M parameters): minutes on a CPU, no download",
+            backbone=Backbone(
+                id="world-encoder",
+                revision="sha256:2f176bbc702bf285cec450fb80ae9df503512e96770b034b4d3ec39d3a0f2f69",
+                pooling="mean",
+                max_length=64,
+                targets=("query", "key", "value", "dense"),
+            ),
+            budget="93k",
+            precision="float32",
+            recipe=Recipe(epochs=6, batch_size=32, learning_rate=2e-3),
+            # Eight experts of the smallest rank, and as wide a task embedding as usual, would exceed this model's budgets.
+            methods="lora,dora,multilora,moelora:experts=4:embedding=8,mtl-lora,references",
+        ),
+        Preset(
+            name="small",
+            summary="all-MiniLM-L6-v2 (22.6M parameters): minutes to hours on a CPU or one GPU",
+            backbone=Backbone(
+                id="sentence-transformers/all-MiniLM-L6-v2",
+                revision="1110a243fdf4706b3f48f1d95db1a4f5529b4d41",
+                pooling="mean",
+                max_length=128,
+                targets=("query", "key", "value", "dense"),
+            ),
+            budget="3%",
+            precision="bfloat16",
+            recipe=Recipe(epochs=3, batch_size=32, learning_rate=5e-4),
+        ),
+        Preset(
+            name="paper",
+            summary="LLaMA2-7B, as in the paper's commonsense runs: for a GPU machine with access to the model",
+            backbone=Backbone(
+                id="meta-llama/Llama-2-7b-hf",
+                revision=None,
+                pooling="last",
+                max_length=256,
+                targets=("q_proj", "k_proj", "v_proj", "o_proj"),
+            ),
+            budget="0.25%",
+            precision="bfloat16",
+            recipe=Recipe(epochs=3, batch_size=32, learning_rate=3e-4, warmup=0.01, dropout=0.05),
+        ),
+    )
+}
+
+
+PRESETS["paper-llama3"] = replace(
+    PRESETS["paper"],
+    name="paper-llama3",
+    summary="LLaMA3-8B, with the settings of LLaMA2-7B",
+    backbone=replace(PRESETS["paper"].backbone, id="meta-llama/Meta-Llama-3-8B"),
+)
+
+
+PICTURE_PRESETS = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            name="small",
+            summary="ViT-tiny and a language model of 3.1M parameters: minutes on a CPU",
+            backbone=Backbone(
+                id="tinystories/stories3m",
+                revision=None,
+                pooling="last",
+                max_length=128,
+                targets=("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
+            ),
+            budget="6.5%",
+            precision="bfloat16",
+            recipe=Recipe(epochs=3, batch_size=32, learning_rate=1e-3),
+            mode=VisionLanguage(
+                vision="WinKawaks/vit-tiny-patch16-224",
+                vision_width=192,
+                grid=6,
+                end=1,  # <s>, by which its training set parts stories; it has never seen </s>
+            ),
+        ),
+        Preset(
+            name="paper",
+            summary="BART-base and CLIP RN101, as in the paper's image-text runs: for a GPU",
+            backbone=Backbone(
+                id="facebook/bart-base",
+                revision=None,
+                pooling="last",
+                max_length=512,
+                targets=("q_proj", "v_proj"),
+            ),
+            budget="5898528",  # of MTL-LoRA as its script has it: rank 64, two up-projections, four tasks
+            precision="float32",
+            recipe=Recipe(epochs=20, batch_size=512, learning_rate=1e-3, warmup=0.03, weight_decay=0.01, scaling=0.25),
+            methods="lora,dora,multilora,moelora,mtl-lora:up_projections=2:temperature=0.8,references",
+            mode=VisionLanguage(
+                vision="timm/resnet101_clip.openai",
+                vision_width=2048,
+                grid=6,
+                trained="projection-biases-norms",
+            ),
+        ),
+    )
+}
+
+
+def find_preset(name: str, pictures: bool = False) -> Preset:
+    """The preset of that name, of those for suites on pictures if asked for, or InvalidInput that lists those there are."""
+    presets = PICTURE_PRESETS if pictures else PRESETS
+    if name not in presets:
+        raise unknown("preset for pictures" if pictures else "preset", name, presets)
+    return presets[name]

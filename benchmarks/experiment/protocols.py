@@ -1,0 +1,61 @@
+"""How methods are compared: ``matched``, one recipe and parameter budget for all; ``paper``, as the released scripts do.
+
+What the scripts that were released with the MTL-LoRA paper set for each method differs in more than the method: learning
+rate, warm-up, the length at which samples are cut, and the rule by which a generated text counts as an answer; and the same
+rank gives them from 1 to 3.2 times as many parameters. Source: pUmpKin-Co/MTL-LoRA, revision 7848a70, commonsense scripts
+and both of its evaluators.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from benchmarks.answering import AnswerMode, read_answer_mode
+from benchmarks.experiment.config import Recipe, RunConfig
+from mtl_lora.errors import unknown
+
+PROTOCOLS = ("matched", "paper")
+RANK, ALPHA = 8, 16  # of the released example, for every method
+
+
+@dataclass(frozen=True)
+class Released:
+    """What the released scripts set for one method. max_length: tokens. match: see ``benchmarks.answering.prompts``."""
+
+    learning_rate: float
+    warmup: float
+    max_length: int
+    match: str
+
+
+RELEASED = {
+    "lora": Released(2e-4, 0.03, 512, "words"),
+    "dora": Released(3e-4, 0.03, 512, "words"),
+    "multilora": Released(3e-4, 0.01, 512, "words-or-digits"),
+    "moelora": Released(3e-4, 0.01, 512, "words-or-digits"),
+    "mtl-lora": Released(3e-4, 0.01, 256, "words-or-digits"),
+}
+
+
+def released(method: str) -> Released:
+    """The settings of a method, or InvalidInput that lists those the scripts know."""
+    if method not in RELEASED:
+        raise unknown("method of protocol paper", method, RELEASED)
+    return RELEASED[method]
+
+
+def recipe_of(run: RunConfig) -> Recipe:
+    """The recipe a run is trained by."""
+    return Recipe(**run.recipe | {name: run.released[name] for name in ("learning_rate", "warmup") if run.released})
+
+
+def max_length_of(run: RunConfig) -> int:
+    """Tokens at which the samples of a run are cut."""
+    return run.released["max_length"] if run.released else run.backbone["max_length"]
+
+
+def answer_mode_of(run: RunConfig) -> AnswerMode:
+    """The way a run answers."""
+    mode = read_answer_mode(run.answering)
+    return dataclasses.replace(mode, match=run.released["match"]) if run.released else mode

@@ -1,0 +1,99 @@
+"""From options to studies: preset and options joined, models pinned to revisions."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TypeVar
+
+from benchmarks.answering import AnswerMode, Generation, Heads, Pairs, VisionLanguage
+from benchmarks.experiment.config import Backbone, Recipe
+from benchmarks.experiment.parsing import parse_answer_mode, parse_conflicts, parse_methods, parse_names, parse_seeds
+from benchmarks.experiment.presets import Preset, find_preset
+from benchmarks.experiment.study import Study
+from benchmarks.experiment.study_options import StudyOptions
+from benchmarks.sources import FEATURES, Source
+from benchmarks.suites import find_suite
+from benchmarks.suites.spec import Suite
+from mtl_lora.errors import InvalidInput
+
+RECIPE = ("epochs", "batch_size", "learning_rate", "sampling", "temperature")
+Settings = TypeVar("Settings", Recipe, Backbone)
+
+
+def studies(options: StudyOptions) -> list[Study]:
+    """What the options ask for: a study for each conflict, one where the data knows none."""
+    if options.budget and options.protocol == "paper":
+        raise InvalidInput("protocol paper has the released rank for every method: --budget goes with protocol matched")
+    suite, source = find_suite(options.suite), Source(options.mirror, options.features or FEATURES)
+    preset = find_preset(options.preset or suite.preset, suite.pictures)
+    backbone, protocol = _backbone(options, preset), options.protocol
+    mode = preset.mode or default_answer_mode(suite, backbone, protocol)
+    if suite.pictures and options.backbone is not None:
+        mode = dataclasses.replace(mode, end=-1)  # the preset's is a token of the preset's backbone
+    study = Study(
+        suite=suite,
+        task_names=parse_names(options.tasks),
+        backbone=pin_backbone(backbone, source),
+        recipe=_replace(preset.recipe, {name: getattr(options, name) for name in RECIPE}),
+        precision=options.precision or preset.precision,
+        budgets=parse_names(options.budget) or [preset.budget],
+        methods=parse_methods(options.methods or ("all" if protocol == "paper" else preset.methods)),
+        seeds=parse_seeds(options.seeds),
+        source=source,
+        mode=parse_answer_mode(options.answer, mode) if options.answer else mode,
+        protocol=protocol,
+        split=options.split,
+        max_train=options.max_train,
+        max_eval=options.max_eval,
+    )
+    if suite.pictures:
+        study = dataclasses.replace(study, mode=pin_vision(study.mode, source, study.backbone))
+    if options.conflict is None:
+        return [study]
+    return [dataclasses.replace(study, suite=suite.with_conflict(value)) for value in parse_conflicts(options.conflict)]
+
+
+def default_answer_mode(suite: Suite, backbone: Backbone, protocol: str) -> AnswerMode:
+    """Heads for classes and grades, pairs read as suits the suite where the backbone is an encoder; for multiple choice
+    scored pairs with an encoder, generated text with a causal model."""
+    if not suite.choice:
+        return Heads(suite.texts) if backbone.pooling == "mean" else Heads()
+    if backbone.pooling == "mean":
+        return Pairs()
+    return Generation(prompt="released" if protocol == "paper" else "same")
+
+
+def pin_backbone(backbone: Backbone, source: Source) -> Backbone:
+    """The backbone with a revision: where none is given, the hub's commit of now, or the hash of a folder's weights."""
+    return backbone if backbone.revision else dataclasses.replace(backbone, revision=source.revision(backbone.id))
+
+
+def pin_vision(mode: VisionLanguage, source: Source, backbone: Backbone) -> VisionLanguage:
+    """The mode with the revision and the width of its vision model, and the end of answers, where they are not given."""
+    config = source.config(mode.vision, mode.vision_revision or None)
+    width = getattr(getattr(config, "vision_config", config), "hidden_size", mode.vision_width)
+    if not width:
+        raise InvalidInput(f"{mode.vision} does not say how wide its features are: give vision_width=")
+    if mode.vision_width not in (0, width):
+        raise InvalidInput(f"features of {mode.vision} have width {width}, not vision_width={mode.vision_width}")
+    end = source.tokenizer(backbone.id, backbone.revision).eos_token_id if mode.end < 0 else mode.end
+    if end is None:
+        raise InvalidInput(f"the tokenizer of {backbone.id} has no token that ends a text: give end=")
+    revision = mode.vision_revision or source.revision(mode.vision)
+    return dataclasses.replace(mode, vision_revision=revision, vision_width=width, end=end)
+
+
+def _backbone(options: StudyOptions, preset: Preset) -> Backbone:
+    """The preset's, or another read in the same way, with what the options change."""
+    changed = {
+        "pooling": options.pooling,
+        "max_length": options.max_length,
+        "targets": tuple(parse_names(options.targets)) or None,
+    }
+    if options.backbone is None:
+        return _replace(preset.backbone, changed)
+    return _replace(dataclasses.replace(preset.backbone, id=options.backbone, revision=None), changed)
+
+
+def _replace(preset: Settings, changed: dict[str, object]) -> Settings:
+    return dataclasses.replace(preset, **{name: value for name, value in changed.items() if value is not None})

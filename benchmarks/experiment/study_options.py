@@ -1,0 +1,51 @@
+"""What to run, as a user says it: every field is an option of the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Mirror = Annotated[
+    Path | None, typer.Option(envvar="MTL_LORA_MIRROR", help="folder with datasets/<hub id> and models/<hub id>")
+]
+Features = Annotated[
+    Path | None, typer.Option(envvar="MTL_LORA_FEATURES", help="folder for features of pictures; in ~/.cache unless given")
+]
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """A suite, and what is changed of its preset; None leaves a thing as the preset has it."""
+
+    suite: Annotated[str, typer.Argument(help="name of a suite, see `mtl-lora list`")]
+    preset: Annotated[str | None, typer.Option(help="backbone, size and recipe, see `mtl-lora list`")] = None
+    methods: Annotated[
+        str | None, typer.Option(help="all, references, or lora,dora,..; with settings: mtl-lora:up_projections=2")
+    ] = None
+    budget: Annotated[str | None, typer.Option(help="adapter parameters: 200k, or 2.5% of the base; or several")] = None
+    protocol: Annotated[str, typer.Option(help="matched budgets, or paper: as the released scripts")] = "matched"
+    answer: Annotated[
+        str | None,
+        typer.Option(help="see `mtl-lora list`; with settings: generation:loss=all, vision-language:pictures=shuffled"),
+    ] = None
+    seeds: Annotated[str, typer.Option(help="one run a method for each: 0,1,2")] = "0"
+    conflict: Annotated[str | None, typer.Option(help="between the tasks of generated data, 0 to 1; or several")] = None
+    tasks: Annotated[str | None, typer.Option(help="some tasks of the suite: cola,sst2")] = None
+    mirror: Mirror = None
+    features: Features = None
+    max_train: Annotated[int | None, typer.Option(help="at most so many training rows a task")] = None
+    max_eval: Annotated[int | None, typer.Option(help="at most so many scored rows a task")] = None
+    split: Annotated[str, typer.Option(help="score on test, or on dev: training rows set apart")] = "test"
+    backbone: Annotated[str | None, typer.Option(help="another model: hub id or folder")] = None
+    pooling: Annotated[str | None, typer.Option(help="mean over tokens, or the last token")] = None
+    targets: Annotated[str | None, typer.Option(help="modules to adapt: query,value; or all-linear")] = None
+    max_length: Annotated[int | None, typer.Option(help="tokens a sample is cut at")] = None
+    precision: Annotated[str | None, typer.Option(help="float32 or bfloat16")] = None
+    epochs: Annotated[int | None, typer.Option(help="passes over the training rows")] = None
+    batch_size: Annotated[int | None, typer.Option(help="samples a step, over all devices")] = None
+    learning_rate: Annotated[float | None, typer.Option(help="of all methods")] = None
+    sampling: Annotated[str | None, typer.Option(help="of tasks: proportional to their rows, or temperature")] = None
+    temperature: Annotated[float | None, typer.Option(help="draw tasks by rows ** (1 / temperature)")] = None

@@ -1,0 +1,1 @@
+"""What is kept of a run: its record, its predictions, and what it ran on."""

@@ -1,0 +1,1 @@
+"""What predictions are worth: metrics, their sampling error, and many resamples at once."""

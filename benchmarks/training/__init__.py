@@ -1,0 +1,1 @@
+"""One run: rows to batches, model, training, predictions, record."""

@@ -1,0 +1,69 @@
+"""From a model's outputs to predictions, and from those to scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from benchmarks.answering import OUTPUTS, AnswerMode
+from benchmarks.data.splits import TaskData
+from benchmarks.scoring.free_form import evaluate_written, points
+from benchmarks.scoring.metrics import Scored, evaluate_task
+
+
+def read_predictions(
+    data: Sequence[TaskData],
+    test: Dataset,
+    mode: AnswerMode,
+    outputs: np.ndarray | tuple[np.ndarray, ...],
+    tokenizer: PreTrainedTokenizerBase,
+) -> pd.DataFrame:
+    """One row a scored sample, by task and row of the source's split: task, row, label, prediction and what the mode adds.
+
+    Of written answers the prediction is what the text earns, and there is no label.
+    """
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    by_name = dict(zip(OUTPUTS, outputs, strict=False))
+    task_ids, rows = np.array(test["task_ids"][:]), np.array(test["row"][:])
+    parts = []
+    for index, own in enumerate(data):
+        places = np.flatnonzero(task_ids == index)
+        places = places[np.argsort(rows[places])]
+        answers = mode.answers(own.task, {name: values[places] for name, values in by_name.items()}, tokenizer)
+        part = pd.DataFrame({"task": own.task.name, "row": rows[places]})
+        if own.task.written:
+            references = _of_rows(own.test, "answers", part["row"])
+            label, answers = np.nan, {"prediction": points(own.task, answers["text"], references), **answers}
+        else:
+            label = np.array(_of_rows(own.test, "label", part["row"]), dtype=float)
+        parts.append(part.assign(label=label, **answers))
+    columns = pd.concat(parts, ignore_index=True)
+    columns["task"] = pd.Categorical(columns["task"], [d.task.name for d in data])
+    return columns
+
+
+def grade_task(data: TaskData, predictions: pd.DataFrame) -> dict[str, Any]:
+    own = predictions[predictions["task"] == data.task.name]
+    if data.task.written:
+        references = _of_rows(data.test, "answers", own["row"])
+        return evaluate_written(data.task, own["text"].tolist(), references, data.train["answers"])
+    queries = np.array(_of_rows(data.test, "query", own["row"])) if data.task.query_column else None
+    scored = Scored(
+        task=data.task,
+        labels=own["label"].to_numpy(dtype=float),
+        predictions=own["prediction"].to_numpy(dtype=float),
+        confidence=own["confidence"].to_numpy(dtype=float) if data.task.ranked else None,
+        queries=queries,
+    )
+    return evaluate_task(scored, np.array(data.train["label"], dtype=float))
+
+
+def _of_rows(rows: Dataset, column: str, numbers: pd.Series) -> list[Any]:
+    """A column of the rows of these numbers, in their order."""
+    found = dict(zip(rows["row"], rows[column], strict=True))
+    return [found[number] for number in numbers]

@@ -1,0 +1,120 @@
+"""transformers' Trainer, set up for a run: our order of rows, checkpoints of the trained tensors alone, resuming."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from benchmarks.experiment.config import Recipe, RunConfig
+from mtl_lora import InvalidInput, load_trained, save_trained
+
+CHECKPOINTS_A_RUN = 10
+STATE_FILE = "trained.safetensors"
+COMPLETE = "complete"  # an empty file, written last into a checkpoint
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How runs are executed. None of it changes what is computed, up to rounding and the masks of dropout.
+
+    accumulation: micro-batches a step and device. gradient_checkpointing: recompute activations in backward.
+    """
+
+    accumulation: int = 1
+    gradient_checkpointing: bool = False
+
+
+def training_arguments(
+    run: RunConfig, recipe: Recipe, checkpoints: Path, execution: Execution, samples: int
+) -> TrainingArguments:
+    """The Trainer's arguments for a run of ``samples`` rows in all."""
+    world = int(os.environ.get("WORLD_SIZE", 1))
+    share, rest = divmod(recipe.batch_size, world * execution.accumulation)
+    if rest:
+        raise InvalidInput(
+            f"a batch of {recipe.batch_size} cannot be split over {world} devices x {execution.accumulation} micro-batches"
+        )
+    total = samples // recipe.batch_size
+    arguments = TrainingArguments(
+        output_dir=str(checkpoints),
+        seed=run.seed,
+        num_train_epochs=1,  # the schedule holds the rows of all epochs in order
+        train_sampling_strategy="sequential",
+        per_device_train_batch_size=share,
+        per_device_eval_batch_size=4 * share,
+        gradient_accumulation_steps=execution.accumulation,
+        activation_checkpointing=execution.gradient_checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False},
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=round(recipe.warmup * total),
+        weight_decay=recipe.weight_decay,
+        max_grad_norm=1.0,
+        optim="adamw_torch",
+        bf16=run.precision == "bfloat16",
+        use_cpu=not torch.cuda.is_available(),
+        logging_strategy="steps",
+        logging_steps=max(total // CHECKPOINTS_A_RUN, 1),
+        logging_nan_inf_filter=False,
+        save_strategy="steps",
+        save_steps=max(total // CHECKPOINTS_A_RUN, 1),
+        save_total_limit=2,
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        label_names=["labels"],
+        dataloader_pin_memory=torch.cuda.is_available(),
+        ddp_find_unused_parameters=False,
+    )
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # several GPUs go through a launcher, not through nn.DataParallel
+    return arguments
+
+
+class AdapterTrainer(Trainer):
+    """Trainer whose checkpoints hold the trained tensors alone: the frozen backbone is not written again."""
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        if self.args.should_save:
+            folder = Path(output_dir or self.args.output_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            save_trained(self.model, folder / STATE_FILE)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        load_trained(self.model, Path(resume_from_checkpoint) / STATE_FILE)
+
+
+class MarkComplete(TrainerCallback):
+    """Marks a checkpoint once all of it is written, so that one cut short by a kill is never resumed from."""
+
+    def on_save(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
+        if args.should_save:
+            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+
+
+class StopAtNaN(TrainerCallback):
+    """Ends a run whose loss is no number, rather than train it to the end."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+
+    def on_log(self, args: TrainingArguments, state: Any, control: Any, logs: dict[str, float], **kwargs: Any) -> None:
+        if not np.isfinite(logs.get("loss", 0.0)):
+            raise InvalidInput(f"{self.title}: the loss became {logs['loss']}; try a lower --learning-rate")
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The latest checkpoint of a run that was written whole, or None."""
+    whole = [path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}")]
+    return max(whole, key=checkpoint_step, default=None)
+
+
+def checkpoint_step(checkpoint: Path | None) -> int:
+    """The step a checkpoint was written after; 0 for none."""
+    return int(checkpoint.name.partition("-")[2]) if checkpoint else 0

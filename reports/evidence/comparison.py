@@ -1,0 +1,260 @@
+"""From run records to comparisons: runs that differ in nothing but method, seed and budget."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+import baselines  # noqa: F401  (registers the methods)
+from benchmarks.experiment.methods import order_for_display
+from benchmarks.suites import find_suite
+from mtl_lora import find_method
+from reports.evidence.results import Record
+
+PLAIN = "lora"  # what others are measured against
+FREE = ("method", "seed", "budget")  # what may differ between the runs of one comparison
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A score in percent over seeds. spread: their standard deviation, None for one seed. error: the standard error
+    over the scored rows, averaged over seeds."""
+
+    mean: float
+    seeds: int
+    spread: float | None
+    error: float
+
+    @property
+    def interval(self) -> float:
+        """Half of the 95% interval: over seeds (Student's t) where there are several, else over the scored rows."""
+        return 1.96 * self.error if self.spread is None else t_interval(self.spread, self.seeds)
+
+    def __str__(self) -> str:
+        return f"{self.mean:.1f} ({self.error:.1f})" if self.spread is None else f"{self.mean:.1f} ± {self.interval:.1f}"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One method at one budget: a column of a table, a point of the plot.
+
+    parameters: trained ones, without the heads. A reference stands outside the budget, or at none (0).
+    """
+
+    label: str
+    reference: bool
+    budget: int
+    rank: int
+    parameters: int
+    heads: int
+    base: int
+    runs: dict[int, str]  # seed -> id of the record
+    by_seed: dict[int, float]  # seed -> score of the suite in percent
+    tasks: dict[str, Cell]
+    tasks_by_seed: dict[str, dict[int, float]]  # task -> seed -> percent
+    groups: dict[str, Cell]  # means over the tasks of a group, where the suite has groups
+    metrics: dict[str, dict[str, float]]  # task -> metric -> percent, mean over seeds
+    score: Cell
+    unanswered: float | None  # generated texts without an answer in percent, mean over tasks and seeds
+    released: dict[str, Any] | None  # what the released scripts set for this method alone, under protocol paper
+
+    @property
+    def mismatch(self) -> float:
+        """(parameters - budget) / budget."""
+        return self.parameters / self.budget - 1
+
+    @property
+    def name(self) -> str:
+        """The method, without its settings."""
+        return self.label.partition(":")[0]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(self.by_seed)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Entries that were trained and scored alike. ``config`` is what they have in common."""
+
+    config: dict[str, Any]
+    records: tuple[Record, ...]
+    entries: tuple[Entry, ...]
+    rows: dict[str, tuple[int, int]]  # task -> training rows, scored rows
+    majority: dict[str, float]
+    groups: dict[str, list[str]]  # group -> its tasks
+    caveats: list[str]
+
+    @property
+    def conflict(self) -> float | None:
+        """The conflict between the tasks, where it can be set."""
+        return self.config.get("conflict")
+
+    @property
+    def pictures(self) -> str | None:
+        """Which pictures the models saw, where tasks have any: their own or, as a control, those of other samples."""
+        return self.config.get("answering", {}).get("pictures")
+
+    @property
+    def budgets(self) -> list[int]:
+        return sorted({entry.budget for entry in self.entries} - {0}) or [0]
+
+    def at(self, budget: int) -> list[Entry]:
+        """The entries of one budget, in display order, and the references that are of none."""
+        return [entry for entry in self.entries if entry.budget in (budget, 0)]
+
+
+def size(comparison: Comparison, budget: int) -> str:
+    """The budget, or what stands in its place: where methods are as released, and where only references of none are."""
+    if comparison.config["protocol"] == "paper":
+        return "the released settings"
+    return f"{budget:,} adapter parameters" if budget else "no budget of adapters"
+
+
+def compare(records: list[Record]) -> list[Comparison]:
+    """Group the records into comparisons, the largest first."""
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        common = {name: value for name, value in record["config"].items() if name not in FREE}
+        groups.setdefault(json.dumps(common, sort_keys=True), []).append(record)
+    ordered = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
+    return [_comparison(json.loads(common), group) for common, group in ordered]
+
+
+def by_conflict(comparisons: list[Comparison]) -> list[list[Comparison]]:
+    """Those that differ in nothing but the conflict of their data, several at least, in its order; of data that differ in
+    more at the same conflict the ones with most runs."""
+    families = _families(comparisons, lambda config: {k: v for k, v in config.items() if k not in ("conflict", "data")})
+    largest = [{c.conflict: c for c in reversed(family)} for family in families]
+    return [[family[conflict] for conflict in sorted(family)] for family in largest if len(family) > 1]
+
+
+def by_pictures(comparisons: list[Comparison]) -> list[list[Comparison]]:
+    """Those that differ in nothing but the pictures that the models saw, several at least, their own ones first."""
+
+    def common(config: dict[str, Any]) -> dict[str, Any]:
+        return config | {"answering": {k: v for k, v in config.get("answering", {}).items() if k != "pictures"}}
+
+    families = [sorted(family, key=lambda c: c.pictures) for family in _families(comparisons, common)]
+    return [family for family in families if family[0].pictures == "own"]
+
+
+def _families(comparisons: list[Comparison], common: Callable[[dict[str, Any]], dict[str, Any]]) -> list[list[Comparison]]:
+    families: dict[str, list[Comparison]] = {}
+    for comparison in comparisons:
+        families.setdefault(json.dumps(common(comparison.config), sort_keys=True), []).append(comparison)
+    return [family for family in families.values() if len(family) > 1]
+
+
+def of_pictures(family: list[Comparison], label: str, budget: int) -> Comparison:
+    """One method at a budget as a comparison of its own: an entry for each kind of pictures that it saw."""
+    entries = [
+        replace(entry, label=str(comparison.pictures).replace("-", " "), reference=False)
+        for comparison in family
+        for entry in comparison.at(budget)
+        if entry.label == label
+    ]
+    return replace(family[0], entries=tuple(entries), records=tuple(r for c in family for r in c.records))
+
+
+def t_interval(spread: float, count: int) -> float:
+    """Half of the 95% interval of a mean, from the standard deviation of ``count`` values."""
+    return float(stats.t.ppf(0.975, count - 1)) * spread / count**0.5
+
+
+def _comparison(config: dict[str, Any], records: list[Record]) -> Comparison:
+    labels = order_for_display({r["config"]["method"]["label"] for r in records})
+    budgets = sorted({r["config"]["budget"] for r in records})
+    groups: dict[str, list[str]] = {}
+    for task in find_suite(config["suite"]).select(config["tasks"]):
+        if task.group:
+            groups.setdefault(task.group, []).append(task.name)
+    entries = []
+    for label in labels:
+        for budget in budgets:
+            own = [r for r in records if (r["config"]["budget"], r["config"]["method"]["label"]) == (budget, label)]
+            if own:
+                entries.append(_entry(label, budget, config["tasks"], groups, own))
+    scores = records[0]["scores"]
+    return Comparison(
+        config=config,
+        records=tuple(records),
+        entries=tuple(entries),
+        rows={task: (scores[task]["train_rows"], scores[task]["rows"]) for task in config["tasks"]},
+        majority={task: 100 * scores[task]["majority"] for task in config["tasks"]},
+        groups=groups,
+        caveats=_caveats(records),
+    )
+
+
+def _entry(label: str, budget: int, tasks: list[str], groups: dict[str, list[str]], records: list[Record]) -> Entry:
+    records = sorted(records, key=lambda r: r["config"]["seed"])
+    parameters = records[0]["parameters"]
+    return Entry(
+        label=label,
+        reference=find_method(records[0]["config"]["method"]["name"]).reference,
+        budget=budget,
+        rank=records[0]["config"]["method"]["rank"],
+        parameters=parameters["trained"] - parameters["heads"],
+        heads=parameters["heads"],
+        base=parameters["base"],
+        runs={r["config"]["seed"]: r["id"] for r in records},
+        by_seed={r["config"]["seed"]: 100 * r["score"] for r in records},
+        tasks={task: _mean_of([task], records) for task in tasks},
+        tasks_by_seed={task: {r["config"]["seed"]: 100 * r["scores"][task]["score"] for r in records} for task in tasks},
+        groups={group: _mean_of(members, records) for group, members in groups.items()},
+        metrics={
+            task: {
+                name: 100 * float(np.mean([r["scores"][task]["metrics"][name] for r in records]))
+                for name in records[0]["scores"][task]["metrics"]
+            }
+            for task in tasks
+        },
+        score=_mean_of(tasks, records),
+        unanswered=_unanswered(records),
+        released=records[0]["config"]["method"].get("released"),
+    )
+
+
+def _unanswered(records: list[Record]) -> float | None:
+    if (records[0]["config"].get("answering") or {}).get("way") not in ("generation", "vision-language"):
+        return None
+    rates = [s["unanswered"] / s["rows"] for r in records for s in r["scores"].values() if "unanswered" in s]
+    return 100 * float(np.mean(rates)) if rates else None
+
+
+def _caveats(records: list[Record]) -> list[str]:
+    """Where the runs of a comparison were made under differing circumstances, or unclear ones."""
+    surroundings = [r["environment"] for r in records]
+    lines = []
+    if any(s["source"] == "mirror" for s in surroundings):
+        lines.append("Data came from a mirror and may be subsets of the public sets: see the numbers of rows.")
+    if any(s["git"] and s["git"]["dirty"] for s in surroundings):
+        lines.append("Some of these runs were made from a checkout with uncommitted changes.")
+    if not all(s["git"] for s in surroundings):
+        lines.append("Some of these runs were made outside a checkout: the revision of their code is not known.")
+    for what, values in {
+        "revisions of the code": [(s["git"] or {}).get("revision") for s in surroundings],
+        "package versions": [json.dumps(s["packages"]) for s in surroundings],
+        "hardware": [s["hardware"] for s in surroundings],
+    }.items():
+        if len(set(values)) > 1:
+            lines.append(f"These runs were made with {len(set(values))} different {what}.")
+    return lines
+
+
+def _mean_of(tasks: list[str], records: list[Record]) -> Cell:
+    """The mean score of these tasks. Its standard error takes their rows as independent of each other."""
+    own = [[r["scores"][task] for task in tasks] for r in records]
+    errors = [float(np.sqrt(sum(s["standard_error"] ** 2 for s in scores))) / len(tasks) for scores in own]
+    return _cell([float(np.mean([s["score"] for s in scores])) for scores in own], errors)
+
+
+def _cell(values: list[float], errors: list[float]) -> Cell:
+    spread = 100 * float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return Cell(100 * float(np.mean(values)), len(values), spread, 100 * float(np.mean(errors)))

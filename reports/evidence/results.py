@@ -1,0 +1,103 @@
+"""Everything under a folder of results: run records, predictions, diagnoses, timings and published numbers."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.records import schema
+from benchmarks.records.store import RunStore
+from mtl_lora.errors import InvalidInput
+
+Record = dict[str, Any]
+PUBLISHED = ["suite", "model", "method", "rank", "parameters", "task", "metric", "value", "source", "hand", "note"]
+
+
+class Results:
+    """The runs of a folder and of the folders within it; a run that lies in several is taken from the first."""
+
+    def __init__(self, folder: Path) -> None:
+        """InvalidInput where there are no records, or a corrupt one."""
+        self.folder = folder
+        self._stores: dict[str, RunStore] = {}
+        self._diagnoses: dict[str, dict[str, Any] | None] = {}
+        self.records: list[Record] = []
+        for runs in [folder / "runs", *sorted(folder.glob("*/runs"))]:
+            store = RunStore(runs.parent)
+            for record in store.all():
+                if record["id"] not in self._stores:
+                    self._stores[record["id"]] = store
+                    self.records.append(record)
+        if not self.records:
+            raise InvalidInput(f"no run records in {folder / 'runs'}: `mtl-lora run` makes them")
+
+    def path(self, run: str) -> Path:
+        """The file of a record."""
+        return self._stores[run].record_path(run)
+
+    def predictions_path(self, run: str) -> Path:
+        """The file of what a run answered."""
+        return self.path(run).with_suffix(".predictions.parquet")
+
+    def predictions(self, run: str) -> pd.DataFrame:
+        """What a run answered: columns task, row, label, prediction, and what its answer mode adds."""
+        path = self.predictions_path(run)
+        try:
+            return pd.read_parquet(path)
+        except (ValueError, FileNotFoundError) as error:  # pyarrow's is a ValueError
+            why = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
+            raise InvalidInput(f"{path} {why}: remove the record beside it, and the run is done again") from error
+
+    def diagnosis(self, run: str) -> dict[str, Any] | None:
+        """What ``mtl-lora diagnose`` found inside a run, or None."""
+        if run not in self._diagnoses:
+            path = self._stores[run].diagnosis_path(run)
+            self._diagnoses[run] = _diagnosis(path) if path.exists() else None
+        return self._diagnoses[run]
+
+    def speed(self) -> dict[str, dict[str, Any]]:
+        """What the speed benchmark measured, by the name of its file."""
+        return {path.stem: json.loads(path.read_text()) for path in sorted(self.folder.glob("speed/*.json"))}
+
+    @cached_property
+    def published(self) -> pd.DataFrame:
+        """Published numbers, all as text; the columns are those of ``PUBLISHED``."""
+        tables = [_published(path) for path in sorted(self.folder.glob("published/*.csv"))]
+        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=PUBLISHED)
+
+
+def _diagnosis(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text())
+        known = found["schema"] == schema.DIAGNOSIS
+        why = None if known else f"its schema is {found['schema']}, this version reads {schema.DIAGNOSIS}"
+    except (ValueError, TypeError, KeyError) as error:
+        why = f"{type(error).__name__}: {error}"
+    if why:
+        raise InvalidInput(f"{path} is no whole diagnosis ({why}): remove it, and `mtl-lora diagnose` makes it again")
+    return found
+
+
+def _published(path: Path) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except ValueError as error:  # pandas'
+        raise InvalidInput(f"{path} is no table of published numbers: {error}") from error
+    if [*table.columns] != PUBLISHED:
+        raise InvalidInput(f"{path} has the columns {', '.join(table.columns)}; wanted: {', '.join(PUBLISHED)}")
+    wrong = [value for value in table["value"] if value and not _number(value)]
+    if wrong:
+        raise InvalidInput(f"{path} has the value {wrong[0]!r}, which is no number; an unknown one is left empty")
+    return table
+
+
+def _number(text: str) -> bool:
+    try:
+        return isfinite(float(text))
+    except ValueError:
+        return False

@@ -1,0 +1,132 @@
+"""Scored pictures with every method's answers: a figure a task, drawn where the data is."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure as Drawing
+
+from benchmarks.data.images import decode
+from benchmarks.data.splits import TaskData, load_task
+from benchmarks.experiment.methods import order_for_display
+from benchmarks.sources import Source
+from benchmarks.suites import find_suite
+from benchmarks.suites.spec import Task
+from benchmarks.world.forms import decode_picture
+from mtl_lora.errors import InvalidInput
+from reports.evidence.comparison import Comparison
+from reports.evidence.results import Record, Results
+from reports.figures.style import Figure, save, subject
+
+COLUMNS, ROWS = 3, 2
+PICTURE, LINE = 2.2, 0.17  # heights in inches
+WIDTH = 50  # letters a line
+RIGHT, WRONG = "#009E73", "#D55E00"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A scored row: its pictures, what is asked, what is right, and what each method says, with what that earns."""
+
+    pictures: list[np.ndarray]
+    question: str
+    answer: str
+    said: dict[str, tuple[str, float]]
+
+
+def draw_samples(comparison: Comparison, results: Results, source: Source, out: Path) -> list[Figure]:
+    """A figure for each task with pictures: the first rows that were scored, at the greatest budget and the first seed."""
+    config, records = comparison.config, _one_a_method(comparison)
+    suite = find_suite(config["suite"])
+    suite = suite if comparison.conflict is None else suite.with_conflict(comparison.conflict)
+    tables = {label: results.predictions(record["id"]) for label, record in records.items()}
+    size, seed = f"{comparison.budgets[-1]:,} adapter parameters", next(iter(records.values()))["config"]["seed"]
+    figures, about = [], f"{subject(comparison)}, {size}, seed {seed}"
+    for task in suite.select(config["tasks"]):
+        if task.pictures or task.picture_column:
+            data = load_task(task, source, config["split"], config["max_train"], config["max_eval"])
+            if data.fingerprint != config["data"][task.name]:
+                raise InvalidInput(f"the rows of task {task.name} are not those that were scored: no pictures are drawn")
+            drawing = _drawn(f"{task.name}: {task.summary}\n{about}", task, _samples(data, tables))
+            caption = f"{task.name}: the first scored pictures with every method's answer; {about}."
+            figures.append(save(drawing, out, f"samples-{suite.name}-{task.name}", caption))
+    return figures
+
+
+def _one_a_method(comparison: Comparison) -> dict[str, Record]:
+    """The record of each method at the greatest budget and the first seed, in display order."""
+    found: dict[str, Record] = {}
+    for record in sorted(comparison.records, key=lambda r: r["config"]["seed"]):
+        if record["config"]["budget"] in (comparison.budgets[-1], 0):
+            found.setdefault(record["config"]["method"]["label"], record)
+    return {label: found[label] for label in order_for_display(found)}
+
+
+def _samples(data: TaskData, tables: dict[str, pd.DataFrame]) -> list[Sample]:
+    answers = {label: table[table["task"] == data.task.name].set_index("row") for label, table in tables.items()}
+    samples = []
+    for row in data.test.select(range(min(COLUMNS * ROWS, len(data.test)))):
+        said = {label: _said(data.task, own.loc[row["row"]]) for label, own in answers.items()}
+        right = row["answers"][0] if data.task.written else data.task.labels[row["label"]]
+        if data.task.pictures:
+            found = [data.pictures[content] for content in row["pictures"]]
+            pictures = [np.asarray(decode(picture.content(), picture.name)) for picture in found]
+        else:
+            pictures = [decode_picture(row["picture"])]
+        samples.append(Sample(pictures, row["text"], right, said))
+    return samples
+
+
+def _said(task: Task, own: pd.Series) -> tuple[str, float]:
+    """What a method says to a row, and what it earns."""
+    if task.written:
+        return own["text"], own["prediction"]
+    if pd.isna(own["prediction"]):
+        return own["text"], 0.0
+    return task.labels[int(own["prediction"])], float(own["prediction"] == own["label"])
+
+
+def _drawn(title: str, task: Task, samples: list[Sample]) -> Drawing:
+    """Pictures in a grid, each with its :func:`_lines` below."""
+    under = [_lines(task, sample) for sample in samples]
+    depth = (max(map(len, under)) + 1) * LINE
+    height = ROWS * (PICTURE + depth) + 0.7
+    figure, panels = plt.subplots(ROWS, COLUMNS, figsize=(COLUMNS * 3.8, height), squeeze=False)
+    figure.suptitle(title, fontsize=10)
+    for panel in panels.flat[len(samples) :]:
+        panel.axis("off")
+    for panel, sample, lines in zip(panels.flat, samples, under, strict=False):
+        panel.set(xticks=[], yticks=[], anchor="SW")
+        panel.imshow(_side_by_side(sample.pictures), interpolation="nearest" if sample.pictures[0].shape[0] < 64 else None)
+        for place, (line, look) in enumerate(lines):
+            below = {"xycoords": "axes fraction", "xytext": (0, -4 - 72 * LINE * place), "textcoords": "offset points"}
+            panel.annotate(line, (0, 0), **below, va="top", fontsize=8.5, parse_math=False, **look)
+    edges = {"left": 0.02, "right": 0.99, "top": 1 - 0.7 / height, "bottom": depth / height}
+    figure.subplots_adjust(**edges, hspace=depth / PICTURE, wspace=0.08)
+    return figure
+
+
+def _lines(task: Task, sample: Sample) -> list[tuple[str, dict[str, str]]]:
+    """Question, answer, and what the methods say: a tick in green where it earns at least half of what it can, a cross in
+    orange otherwise; of captions the points. Each line with its look."""
+    asked = [*textwrap.wrap(sample.question, WIDTH), *textwrap.wrap(f"answer: {sample.answer}", WIDTH)]
+    lines: list[tuple[str, dict[str, str]]] = [(line, {"weight": "bold"}) for line in asked]
+    for label, (text, earned) in sample.said.items():
+        right = earned >= 0.5
+        mark = f"{100 * earned:.0f}" if task.captions else "✓" if right else "✗"
+        look = {} if task.captions else {"color": RIGHT if right else WRONG}
+        wrapped = textwrap.wrap(f"{mark} {label}: {text or '(nothing)'}", WIDTH, subsequent_indent="    ")
+        lines += [(line, look) for line in wrapped]
+    return lines
+
+
+def _side_by_side(pictures: list[np.ndarray]) -> np.ndarray:
+    """Several pictures as one, as high as the highest, white between them."""
+    height = max(picture.shape[0] for picture in pictures)
+    padded = [np.pad(p, ((0, height - p.shape[0]), (0, 8), (0, 0)), constant_values=255) for p in pictures]
+    return np.concatenate(padded, axis=1)[:, :-8]

@@ -1,0 +1,223 @@
+"""Figures of scores: against parameters, against conflict, and who beats whom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from benchmarks.experiment.methods import order_for_display
+from reports.evidence.comparison import PLAIN, Cell, Comparison, Entry
+from reports.evidence.significance import Certainty, Contest
+from reports.figures.style import PARAMETERS, STYLES, Figure, bars, save, short, style, subject
+from reports.tables.footnotes import INTERVAL
+
+COLUMNS = 4  # panels side by side
+
+
+def parameters_against_score(comparison: Comparison, folder: Path, name: str) -> Figure:
+    """Trained adapter parameters (log axis) against the suite's score, a line a method, and the Pareto front.
+
+    Bars: 95% intervals, over seeds where there are several, else over scored rows. References of no budget are lines across.
+    """
+    with plt.rc_context(PARAMETERS):
+        figure, axes = plt.subplots(figsize=(7.6, 4.6), constrained_layout=True)
+        _curves(axes, comparison, lambda entry: entry.score)
+        axes.set_xlabel("trained adapter parameters")
+        axes.set_ylabel("mean score of the suite (%)")
+        figure.suptitle(f"{subject(comparison)}\n{bars(comparison)}", fontsize=11)
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        caption = (
+            f"Trained parameters against the mean score of {subject(comparison)}, a line a method; {bars(comparison)}. "
+        )
+        if len(comparison.budgets) > 1:
+            caption += "Ringed, on the grey line: the Pareto front of the means of the methods matched at a budget."
+        return save(figure, folder, name, caption)
+
+
+def parameters_against_tasks(comparison: Comparison, folder: Path, name: str) -> Figure:
+    """The same for each task, or each group of tasks where the suite has groups: a panel each."""
+    groups = comparison.groups
+    names = [*groups] if groups else [*comparison.majority]
+    rows = -(-len(names) // COLUMNS)
+    with plt.rc_context(PARAMETERS):
+        figure, panels = plt.subplots(
+            rows, min(COLUMNS, len(names)), figsize=(12, 0.9 + 2.7 * rows), squeeze=False, constrained_layout=True
+        )
+        for axes, task in zip(panels.flat, names, strict=False):
+            _curves(axes, comparison, lambda entry, task=task: (entry.groups if groups else entry.tasks)[task])
+            axes.set_title(task)
+        for axes in panels.flat[len(names) :]:
+            axes.set_axis_off()
+        for axes in panels[:, 0]:
+            axes.set_ylabel("score (%)")
+        handles, labels = panels.flat[0].get_legend_handles_labels()
+        figure.legend(handles, labels, frameon=False, loc="outside lower center", ncols=4)
+        about = f"trained adapter parameters against score: {subject(comparison)}; {bars(comparison)}"
+        figure.suptitle(about, fontsize=11)
+        return save(figure, folder, name, f"Trained parameters against the score of each task of {subject(comparison)}.")
+
+
+def pareto_front(points: list[tuple[int, float]]) -> list[int]:
+    """Places of the points (budget, score) that no other one beats: none has no greater budget and a higher score, or a
+    smaller budget and as high a one."""
+    front: list[int] = []
+    for place in sorted(range(len(points)), key=lambda place: (points[place][0], -points[place][1])):
+        if not front or points[place][1] > points[front[-1]][1]:
+            front.append(place)
+    return front
+
+
+def _curves(axes: Axes, comparison: Comparison, value: Callable[[Entry], Cell]) -> None:
+    if len(comparison.budgets) > 1:
+        matched = [e for e in comparison.entries if e.budget and not e.reference]
+        best = [matched[place] for place in pareto_front([(e.budget, value(e).mean) for e in matched])]
+        front = [e.parameters for e in best], [value(e).mean for e in best]
+        axes.plot(*front, color="#BBBBBB", linewidth=6, zorder=0, solid_capstyle="round")
+        axes.scatter(*front, s=150, facecolors="none", edgecolors="#777777", linewidths=1.2, zorder=3)
+    for entries in _lines(comparison):
+        cells = [value(entry) for entry in entries]
+        if entries[0].budget:
+            axes.errorbar(
+                [entry.parameters for entry in entries],
+                [cell.mean for cell in cells],
+                yerr=[cell.interval for cell in cells],
+                **style(entries[0]),
+            )
+        else:
+            label = f"{entries[0].label} ({short(entries[0].parameters)})"
+            colour, cell = style(entries[0])["color"], cells[0]
+            axes.axhline(cell.mean, color=colour, linestyle=":", linewidth=1.5, label=label)
+            axes.axhspan(cell.mean - cell.interval, cell.mean + cell.interval, color=colour, alpha=0.1, linewidth=0)
+    places = sorted({*comparison.budgets} | {e.parameters for e in comparison.entries if e.reference and e.budget})
+    if len(places) > 1:
+        axes.set_xscale("log")
+        apart = [place for i, place in enumerate(places) if not i or place > 1.3 * places[i - 1]]
+        axes.xaxis.set_major_locator(FixedLocator(apart))
+        axes.xaxis.set_minor_locator(NullLocator())
+    else:
+        axes.margins(x=0.15)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda count, _: short(count)))
+    axes.tick_params(axis="x", labelrotation=45)
+    axes.grid(alpha=0.3)
+
+
+def wins(comparison: Comparison, certainties: dict[int, Certainty], folder: Path, name: str) -> Figure:
+    """Who beats whom: a matrix a budget, the row's method over the column's in points; bold where sure, tasks won below."""
+    budgets = [budget for budget, certainty in certainties.items() if len(certainty.matched) > 1]
+    matched = [certainties[budget].matched for budget in budgets]
+    with plt.rc_context(PARAMETERS):
+        figure, panels = plt.subplots(
+            1, len(budgets), figsize=(1.2 + 4.4 * len(budgets), 4.4), squeeze=False, constrained_layout=True
+        )
+        tables = [_differences(certainties[b], entries) for b, entries in zip(budgets, matched, strict=True)]
+        limit = max(1.0, *(np.nanmax(np.abs(table), initial=0) for table in tables))
+        for axes, budget, entries, table in zip(panels.flat, budgets, matched, tables, strict=True):
+            sure = np.array([[bool(c and c.sure) for c in row] for row in _contests(certainties[budget], entries)])
+            image = axes.imshow(np.where(sure, table, np.nan), cmap="PuOr_r", vmin=-limit, vmax=limit)
+            several = len({entry.name for entry in entries}) < len(entries)
+            labels = [entry.label if several else entry.name for entry in entries]
+            axes.set_xticks(range(len(labels)), labels, rotation=35, ha="right")
+            axes.set_yticks(range(len(labels)), labels if budget == budgets[0] else [])
+            axes.set_title(f"{short(budget)} adapter parameters")
+            _write_contests(axes, certainties[budget], entries, limit)
+        figure.colorbar(image, ax=panels, label="row over column (points)", shrink=0.8)
+        figure.suptitle(f"{subject(comparison)}\nwho beats whom (coloured and bold where sure)", fontsize=11)
+        caption = (
+            f"Mean score of {subject(comparison)}, the row's method over the column's, in points; coloured, bold and with a "
+            "star where sure; below it the tasks on which the row's method scored higher and lower."
+        )
+        return save(figure, folder, name, caption)
+
+
+def _differences(certainty: Certainty, entries: list[Entry]) -> np.ndarray:
+    rows = _contests(certainty, entries)
+    return np.array([[contest.difference if contest else np.nan for contest in row] for row in rows])
+
+
+def _contests(certainty: Certainty, entries: list[Entry]) -> list[list[Contest | None]]:
+    return [[certainty.contest(a.label, b.label) for b in entries] for a in entries]
+
+
+def _write_contests(axes: Axes, certainty: Certainty, entries: list[Entry], limit: float) -> None:
+    for row, first in enumerate(entries):
+        for column, second in enumerate(entries):
+            contest = certainty.contest(first.label, second.label)
+            if contest is None:
+                continue
+            by_task = [certainty.contest(first.label, second.label, task).difference for task in first.tasks]
+            star, weight = ("*", "bold") if contest.sure else ("", "normal")
+            text = f"{contest.difference:+.1f}{star}\n{sum(d > 0 for d in by_task)}:{sum(d < 0 for d in by_task)}"
+            colour = "white" if contest.sure and abs(contest.difference) > 0.6 * limit else "black"
+            axes.text(column, row, text, ha="center", va="center", fontsize=9, weight=weight, color=colour)
+
+
+def conflict_against_score(
+    family: list[Comparison], certainties: dict[int, list[Certainty]], folder: Path, name: str
+) -> Figure:
+    """The conflict of the data against the suite's score, a panel a budget; below, the advantage over plain LoRA.
+
+    certainties: by budget, in the order of the family. Bars: 95% intervals.
+    """
+    budgets = [*certainties]
+    shape = {"figsize": (1 + 3.8 * len(budgets), 7.0), "squeeze": False, "constrained_layout": True}
+    with plt.rc_context(PARAMETERS):
+        figure, panels = plt.subplots(2, len(budgets), sharex=True, sharey="row", **shape)
+        for column, budget in enumerate(budgets):
+            upper, lower = panels[:, column]
+            _across(upper, family, certainties[budget], lambda _, entry: (entry.score.mean, entry.score.interval))
+            _across(lower, family, certainties[budget], _advantage)
+            lower.axhline(0, color=STYLES["lora"][0], linewidth=1.5)
+            upper.set_title(f"{short(budget)} adapter parameters")
+            lower.set_xlabel("conflict between the tasks")
+            lower.set_xticks([comparison.conflict for comparison in family])
+        panels[0, 0].set_ylabel("mean score of the suite (%)")
+        panels[1, 0].set_ylabel("advantage over plain LoRA (points)")
+        shown = {}  # a method may be missing from a panel
+        for panel in panels[0]:
+            shown |= dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
+        labels = order_for_display(shown)
+        place = {"loc": "outside lower center", "ncols": min(len(labels), 4)}
+        figure.legend([shown[label] for label in labels], labels, frameon=False, **place)
+        about = f"{subject(family[0], conflict=False)}; {bars(family[0])}"
+        figure.suptitle(about, fontsize=11)
+        return save(
+            figure,
+            folder,
+            name,
+            f"Conflict of the data against the mean score and the advantage over LoRA: {about}; "
+            f"of the advantage {INTERVAL}.",
+        )
+
+
+def _advantage(certainty: Certainty, entry: Entry) -> tuple[float, float] | None:
+    contest = certainty.contest(entry.label, PLAIN)
+    return (contest.difference, contest.half) if contest else None
+
+
+def _across(
+    axes: Axes,
+    family: list[Comparison],
+    certainties: list[Certainty],
+    value: Callable[[Certainty, Entry], tuple[float, float] | None],
+) -> None:
+    """A line a method over the conflicts of a family, where the value is known."""
+    lines: dict[str, list[tuple[float, float, float, Entry]]] = {}
+    for comparison, certainty in zip(family, certainties, strict=True):
+        for entry in certainty.entries:
+            found = value(certainty, entry)
+            if found:
+                lines.setdefault(entry.label, []).append((comparison.conflict, *found, entry))
+    for points in lines.values():
+        conflicts, means, halves, entries = zip(*points, strict=True)
+        axes.errorbar(conflicts, means, yerr=halves, **style(entries[0]))
+    axes.grid(alpha=0.3)
+
+
+def _lines(comparison: Comparison) -> list[list[Entry]]:
+    labels = dict.fromkeys(entry.label for entry in comparison.entries)
+    return [[entry for entry in comparison.entries if entry.label == label] for label in labels]

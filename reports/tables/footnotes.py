@@ -1,0 +1,147 @@
+"""What a reader must know to read a table of scores right."""
+
+from __future__ import annotations
+
+from benchmarks.answering import ANSWER_MODES
+from benchmarks.experiment.presets import PICTURE_PRESETS, PRESETS
+from benchmarks.suites import find_suite
+from reports.evidence.comparison import Comparison, Entry
+
+INTERVAL = (
+    "the wider of a paired bootstrap over scored rows and seeds and Student's t over seeds; "
+    "with one seed over scored rows alone"
+)
+CELLS = (
+    "mean ± 95% interval over seeds (Student's t)",
+    "score of one seed (standard error over the scored rows: no spread over seeds is known)",
+)
+
+
+def lead(comparison: Comparison, budget: int) -> str:
+    """Protocol, preset, backbone, sizes, and what was cut."""
+    config, base = comparison.config, comparison.entries[0].base
+    presets = PICTURE_PRESETS if find_suite(config["suite"]).pictures else PRESETS
+    named = [preset.name for preset in presets.values() if preset.backbone.id == config["backbone"]["id"]]
+    parts = [
+        f"Protocol {config['protocol']}, {f'preset {named[0]}' if named else 'no preset'}, {config['backbone']['id']}",
+        f"{base:,} parameters"
+        if config["protocol"] == "paper" or not budget
+        else f"budget {budget / base:.2%} of its {base:,} parameters",
+    ]
+    parts += [f"answered by {config['answering']['way']}"] if "answering" in config else []
+    cut = [
+        f"{limit:,} rows a task for {what}"
+        for what, limit in (("training", config["max_train"]), ("scoring", config["max_eval"]))
+        if limit
+    ]
+    parts.append(f"cut to at most {' and '.join(cut)}" if cut else "no rows cut here")
+    parts.append(epochs(config))
+    return "; ".join(parts) + "."
+
+
+def seeds_of(count: int) -> str:
+    """1 seed, 3 seeds."""
+    return f"{count} seed{'s' * (count > 1)}"
+
+
+def epochs(config: dict) -> str:
+    """1 epoch, 3 epochs."""
+    count = config["recipe"]["epochs"]
+    return f"{count} epoch{'s' * (count > 1)}"
+
+
+def training(config: dict) -> str:
+    """At most how many rows, how often and how fast."""
+    rows = f"at most {config['max_train']:,} training rows a task, " if config["max_train"] else ""
+    return f"{rows}{epochs(config)}, learning rate {config['recipe']['learning_rate']:g}"
+
+
+def setting(comparison: Comparison) -> str:
+    """What a comparison was measured with; tells it from the others of its suite."""
+    config = comparison.config
+    parts = [config["backbone"]["id"], f"protocol {config['protocol']}"]
+    parts += [f"tasks {', '.join(config['tasks'])}"] if len(config["tasks"]) < len(find_suite(config["suite"]).tasks) else []
+    parts += [training(config)]
+    parts += [f"answered by {config['answering']['way']}"] if "answering" in config else []
+    parts += [f"pictures {comparison.pictures}"] if comparison.pictures not in (None, "own") else []
+    parts += [f"conflict {comparison.conflict:g}"] if comparison.conflict is not None else []
+    parts += ["scored on rows set apart from training (dev): not a result to report"] if config["split"] == "dev" else []
+    return ", ".join(parts)
+
+
+def notes(comparison: Comparison, entries: list[Entry]) -> list[str]:
+    """What a reader must know to read the table right."""
+    config, recipe = comparison.config, comparison.config["recipe"]
+    several, single = any(len(e.seeds) > 1 for e in entries), any(len(e.seeds) == 1 for e in entries)
+    forms = [CELLS[0]] * several + [CELLS[1]] * single
+    suite = find_suite(config["suite"])
+    lines = [
+        f"Cells, in percent: {'; or '.join(forms)}. Majority answers with the commonest class or the mean grade.",
+        "Bold: the best of the methods at the budget, where it surely beats the next one (see How sure)"
+        + ("; rows of several tasks, but for the mean, are not tested." if comparison.groups else "."),
+        f"Over lora: advantage over plain LoRA in points, seed by seed, with its 95% interval ({INTERVAL}); bold where "
+        "that is sure, ahead or behind.",
+        f"Scores: {_metrics(comparison)}, averaged where a task has two; mean is that of the tasks.",
+        *suite.notes,
+        *_answering(config),
+        f"{'Recipe' if config['protocol'] == 'paper' else 'One recipe for all'}: {epochs(config)}, "
+        f"batch {recipe['batch_size']}, "
+        f"learning rate {recipe['learning_rate']:g}, alpha / rank {recipe['scaling']:g}, {recipe['sampling']} sampling, "
+        f"{config['precision']}; adapted: {', '.join(config['backbone']['targets'])}. "
+        + (f"Heads ({entries[0].heads:,} parameters) are trained too and not counted." if entries[0].heads else ""),
+        *_released(entries),
+        f"Training rows / scored rows: {_sizes(comparison)}.",
+    ]
+    if comparison.groups:
+        lines.append("Rows are means over tasks: " + _listed(comparison.groups) + ". scores.csv has every task.")
+    if any(e.reference for e in entries):
+        lines.append(
+            "References stand outside the budget: heads-only trains no adapter, lora-per-task has a LoRA of the budget for "
+            "each task, full trains every weight of the base."
+        )
+    if config["split"] == "dev":
+        lines.append("Scored on rows set apart from training (dev), for choosing recipes: not a result to report.")
+    return lines + comparison.caveats
+
+
+def _answering(config: dict) -> list[str]:
+    if "answering" not in config:
+        return []
+    settings = ", ".join(f"{name} {value}" for name, value in config["answering"].items() if name != "way")
+    mode = ANSWER_MODES[config["answering"]["way"]]
+    return [f"Answered by {mode.name}: {mode.summary}{f' ({settings})' if settings else ''}."]
+
+
+def _released(entries: list[Entry]) -> list[str]:
+    """Where methods differ in more than the method."""
+    if not entries[0].released:
+        return []
+    own = [f"{e.label} {', '.join(f'{k} {v}' for k, v in e.released.items())}" for e in entries]
+    return [
+        "Protocol paper: every method at the released rank, whatever its parameters (off budget: against plain LoRA's), "
+        f"and with the settings of its own script instead of those above: {'; '.join(own)}."
+    ]
+
+
+def _metrics(comparison: Comparison) -> str:
+    tasks = find_suite(comparison.config["suite"]).select(comparison.config["tasks"])
+    if len({task.metrics for task in tasks}) == 1:
+        return " and ".join(tasks[0].metrics)
+    if not comparison.groups:
+        return ", ".join(f"{task.name} {' and '.join(task.metrics)}" for task in tasks)
+    metrics: dict[str, list[str]] = {}
+    for task in tasks:
+        metrics.setdefault(" and ".join(task.metrics), []).append(task.name)
+    common = max(metrics, key=lambda name: len(metrics[name]))
+    others = [f"{name} for {', '.join(of)}" for name, of in metrics.items() if name != common]
+    return ", ".join([*others, f"{common} for all others" if others else common])
+
+
+def _sizes(comparison: Comparison) -> str:
+    if len(set(comparison.rows.values())) == 1:
+        return "{:,}/{:,} for each task".format(*next(iter(comparison.rows.values())))
+    return ", ".join(f"{task} {train:,}/{test:,}" for task, (train, test) in comparison.rows.items())
+
+
+def _listed(groups: dict[str, list[str]]) -> str:
+    return "; ".join(f"{group}: {', '.join(tasks)}" for group, tasks in groups.items())

@@ -1,0 +1,145 @@
+"""Tables of scores: methods x tasks, score against conflict, the control of pictures, and all scores in long form."""
+
+from __future__ import annotations
+
+from reports.evidence.comparison import PLAIN, Cell, Comparison, Entry, size
+from reports.evidence.significance import MEAN, Certainty, Contest
+from reports.tables.footnotes import INTERVAL, lead, notes, seeds_of, setting
+from reports.tables.table import Table, Text
+
+
+def title(comparison: Comparison, budget: int, conflict: bool = True) -> str:
+    """One line that says what is compared."""
+    name = f"{comparison.config['suite']} at {size(comparison, budget)}"
+    return name + (f", conflict {comparison.conflict:g}" if conflict and comparison.conflict is not None else "")
+
+
+CONTROL = (
+    "Does it use the pictures? The same method with its own pictures, with those of other samples of the task in training "
+    "and scoring (shuffled: what can be had from the words alone), and trained with its own but scored with others "
+    "(shuffled when scored). Scores in percent; differences in points over the seeds that both have, with their 95% "
+    f"interval: {INTERVAL}. Bold: sure, by Holm's method among the kinds of pictures."
+)
+
+
+def score_table(comparison: Comparison, budget: int, certainty: Certainty, name: str) -> Table:
+    """A row a task (or group of tasks), a column a method, then the suite's score and what the methods cost."""
+    entries, majority = comparison.at(budget), comparison.majority
+    head = ["tasks" if comparison.groups else "task", "majority", *(entry.label for entry in entries)]
+    if comparison.groups:
+        table = [
+            [group, f"{sum(majority[t] for t in tasks) / len(tasks):.1f}", *(_score(e.groups[group], e) for e in entries)]
+            for group, tasks in comparison.groups.items()
+        ]
+    else:
+        table = []
+        for task in majority:
+            best = certainty.best(task)
+            table.append([task, f"{majority[task]:.1f}", *(_score(e.tasks[task], e, e.label == best) for e in entries)])
+    best = certainty.best()
+    table.append([MEAN, f"{mean_majority(comparison):.1f}", *(_score(e.score, e, e.label == best) for e in entries)])
+    if any(entry.label == PLAIN for entry in entries) and len(entries) > 1:
+        table.append([f"over {PLAIN}", "", *(_over_plain(certainty, entry) for entry in entries)])
+    table.append(["rank", "", *(str(e.rank) if e.budget else "" for e in entries)])
+    table.append(["parameters", "0", *(f"{e.parameters:,}" for e in entries)])
+    table.append(["of the base", "0%", *(f"{e.parameters / e.base:.2%}" for e in entries)])
+    table.append(["off budget", "", *("" if e.reference else f"{e.mismatch:+.1%}" for e in entries)])
+    if entries[0].unanswered is not None:
+        table.append(["unanswered, %", "", *(f"{e.unanswered:.1f}" for e in entries)])
+    table.append(["seeds", "", *(str(len(e.seeds)) for e in entries)])
+    return Table(name, title(comparison, budget), head, table, notes(comparison, entries), lead(comparison, budget))
+
+
+def conflict_table(family: list[Comparison], budget: int, certainties: list[Certainty], name: str) -> Table:
+    """A row a method, a column a conflict: the suite's score, and in parentheses the advantage over plain LoRA."""
+    columns = [
+        {entry.label: scored_over_plain(certainty, entry) for entry in certainty.entries} for certainty in certainties
+    ]
+    labels = dict.fromkeys(label for column in columns for label in column)
+    table = [[label, *(column.get(label, "") for column in columns)] for label in labels]
+    return Table(
+        name,
+        f"Score against conflict, {title(family[0], budget, conflict=False)}",
+        ["method", *(f"conflict {comparison.conflict:g}" for comparison in family)],
+        table,
+        [
+            "Mean score of the suite in percent; in parentheses the advantage over plain LoRA in points, seed by seed, "
+            f"with its 95% interval ({INTERVAL}); bold where that is sure."
+        ],
+    )
+
+
+def control_table(comparison: Comparison, certainty: Certainty, label: str, name: str) -> Table:
+    """A row a task, a column for each kind of pictures that one method saw, and what its own ones are worth.
+
+    comparison: the method's entries by the kind of pictures, its own first.
+    """
+    own, *others = comparison.entries
+    table = []
+    for task, majority in (comparison.majority | {MEAN: mean_majority(comparison)}).items():
+        scores = [_score(entry.score if task == MEAN else entry.tasks[task], entry) for entry in comparison.entries]
+        worth = [difference(certainty.contest(own.label, other.label, task), own, other) for other in others]
+        table.append([task, f"{majority:.1f}", *scores, *worth])
+    table.append(["seeds", "", *(str(len(entry.seeds)) for entry in comparison.entries), *("" for _ in others)])
+    head = ["task", "majority", *(e.label for e in comparison.entries), *(f"own over {other.label}" for other in others)]
+    about = title(comparison, certainty.budget)
+    return Table(name, f"Own pictures against others, {label}: {about}", head, table, [CONTROL])
+
+
+def controlled(family: list[Comparison], budget: int) -> dict[str, list[Comparison]]:
+    """By method at a budget: the comparisons of a family that have it, where its own pictures and others are among them."""
+    labels = [entry.label for entry in family[0].at(budget)]
+    having = {label: [c for c in family if label in {entry.label for entry in c.at(budget)}] for label in labels}
+    return {label: comparisons for label, comparisons in having.items() if len(comparisons) > 1}
+
+
+def long_table(comparisons: list[Comparison]) -> Table:
+    """All scores in long form: a row for each comparison, budget, method and task, the mean of the suite included."""
+    columns = ["comparison", "suite", "conflict", "backbone", "protocol", "split", "pictures", "setting"]
+    columns += ["budget", "method", "rank", "parameters", "task", "metrics"]
+    columns += [MEAN, "spread_over_seeds", "standard_error_over_rows", "seeds", "majority"]
+    table = []
+    for number, comparison in enumerate(comparisons, 1):
+        config = comparison.config
+        conflict = "" if comparison.conflict is None else comparison.conflict
+        common = [number, config["suite"], conflict, config["backbone"]["id"], config["protocol"], config["split"]]
+        common += [comparison.pictures or "", setting(comparison)]
+        majority = comparison.majority | {MEAN: mean_majority(comparison)}
+        for entry in comparison.entries:
+            for task, cell in (entry.tasks | {MEAN: entry.score}).items():
+                own = [entry.budget, entry.label, entry.rank if entry.budget else "", entry.parameters, task]
+                own.append(" ".join(f"{metric}={value:.4f}" for metric, value in entry.metrics.get(task, {}).items()))
+                spread = "" if cell.spread is None else f"{cell.spread:.4f}"
+                numbers = [f"{cell.mean:.4f}", spread, f"{cell.error:.4f}", cell.seeds, f"{majority[task]:.4f}"]
+                table.append([str(value) for value in (*common, *own, *numbers)])
+    return Table("scores", "All scores", columns, table)
+
+
+def difference(contest: Contest | None, first: Entry, second: Entry) -> Text:
+    """What the first has over the second; with the number of their seeds where one has more, whose mean it does not fit."""
+    if contest is None:
+        return Text("")
+    fewer = contest.seeds < max(len(first.seeds), len(second.seeds))
+    text = f"{contest}, {seeds_of(contest.seeds)}" if fewer else str(contest)
+    return Text(text, contest.sure, tuple(first.runs.values()))
+
+
+def scored_over_plain(certainty: Certainty, entry: Entry) -> Text:
+    """The suite's score of a method, and in parentheses its advantage over plain LoRA; bold where that is sure."""
+    over = _over_plain(certainty, entry)
+    text = f"{entry.score.mean:.1f}" + (f" ({over})" if over.text else "")
+    return Text(text, over.bold, tuple(entry.runs.values()))
+
+
+def mean_majority(comparison: Comparison) -> float:
+    """The suite's score of the majority answers."""
+    return sum(comparison.majority.values()) / len(comparison.majority)
+
+
+def _score(cell: Cell, entry: Entry, bold: bool = False) -> Text:
+    return Text(str(cell), bold, tuple(entry.runs.values()))
+
+
+def _over_plain(certainty: Certainty, entry: Entry) -> Text:
+    plain = next((e for e in certainty.entries if e.label == PLAIN), entry)
+    return difference(certainty.contest(entry.label, PLAIN), entry, plain)

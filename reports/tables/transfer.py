@@ -1,0 +1,93 @@
+"""Do tasks stand in each other's way? Each method against one LoRA a task, and what diagnoses found inside."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from statistics import mean
+from typing import Any
+
+from reports.evidence.comparison import Comparison
+from reports.evidence.results import Results
+from reports.evidence.significance import MEAN, Certainty
+from reports.tables.footnotes import INTERVAL
+from reports.tables.scores import difference
+from reports.tables.table import Table, Text
+
+ALONE = "lora-per-task"
+GAIN_NOTES = (
+    "Points over a LoRA of the whole budget for each task, which shares nothing but the frozen base and what stands on it "
+    "(heads, a projection of pictures) and trains as many times the parameters as there are tasks: a gain or a loss may "
+    "come from sharing, from the number of parameters, or from the method.",
+    f"95% interval: {INTERVAL}. Bold: sure, as in How sure, by Holm's method among the pairs of a task with a reference.",
+)
+INSIDE_NOTES = (
+    "Of trained adapters, mean over pairs of tasks. Gradient cosine: between the gradients of two tasks' mean losses on "
+    "training rows, with respect to all adapter parameters; those that belong to one task make it smaller. Overlap: "
+    "cosine between the updates s U C_t D of two tasks, over all layers, from the factors: 1 where tasks have one update "
+    "in common, 0 where they are unrelated.",
+    "Silhouette: how well tasks are told apart by what a middle layer makes of their samples, by D x before and C_t D x "
+    "after the task's core; from -1 over 0 (not at all) to 1. Seeds: those that were diagnosed.",
+)
+
+
+def gain_table(comparison: Comparison, certainties: dict[int, Certainty], name: str) -> Table | None:
+    """A row a task and budget, a column a method; None where no LoRA a task was measured."""
+    labels = list(dict.fromkeys(entry.label for entry in comparison.entries if not entry.reference))
+    rows = []
+    for budget, certainty in certainties.items():
+        entries = {entry.label: entry for entry in certainty.entries}
+        if ALONE not in entries:
+            continue
+        alone = entries[ALONE]
+        for task in (*comparison.majority, MEAN):
+            cells = [
+                difference(certainty.contest(label, ALONE, task), entries[label], alone) if label in entries else ""
+                for label in labels
+            ]
+            score = alone.score if task == MEAN else alone.tasks[task]
+            rows.append([f"{budget:,}", task, Text(str(score), runs=tuple(alone.runs.values())), *cells])
+    if not rows:
+        return None
+    title = f"Against a LoRA of the whole budget for each task: {comparison.config['suite']}"
+    return Table(name, title, ["budget", "task", ALONE, *labels], rows, GAIN_NOTES)
+
+
+def diagnosed(comparison: Comparison, results: Results) -> dict[tuple[str, int], dict[int, dict[str, Any]]]:
+    """By method and budget, then seed: what was found inside the runs that were diagnosed."""
+    found = {}
+    for entry in comparison.entries:
+        own = {seed: diagnosis for seed, run in entry.runs.items() if (diagnosis := results.diagnosis(run))}
+        if own:
+            found[entry.label, entry.budget] = own
+    return found
+
+
+def inside_table(comparison: Comparison, results: Results, name: str) -> Table | None:
+    """A row a method and budget that was diagnosed; None where none was."""
+    rows = []
+    for (label, budget), by_seed in sorted(diagnosed(comparison, results).items(), key=lambda item: item[0][1]):
+        own = list(by_seed.values())
+        runs = tuple(diagnosis["id"] for diagnosis in own)
+        cosine, overlap = (_between(own, part) for part in ("gradient_cosine", "update_overlap"))
+        apart = [_silhouette(own, stage) for stage in ("before", "after")]
+        rows.append([f"{budget:,}", label, Text(cosine, runs=runs), overlap, *apart, str(len(own))])
+    if not rows:
+        return None
+    head = ["budget", "method", "gradient cosine", "overlap of updates", "silhouette of D x", "of C_t D x", "seeds"]
+    return Table(name, f"Inside the adapters: {comparison.config['suite']}", head, rows, INSIDE_NOTES)
+
+
+def _silhouette(diagnoses: list[dict[str, Any]], stage: str) -> str:
+    return _mean([diagnosis["separation"][stage]["silhouette"] for diagnosis in diagnoses])
+
+
+def _between(diagnoses: list[dict[str, Any]], part: str) -> str:
+    """The mean over pairs of different tasks, and over diagnoses."""
+    pairs = list(combinations(range(len(diagnoses[0]["tasks"])), 2))
+    return _mean([diagnosis[part][i][j] for diagnosis in diagnoses for i, j in pairs])
+
+
+def _mean(values: list[float | None]) -> str:
+    """Of those that are defined."""
+    defined = [value for value in values if value is not None]
+    return f"{mean(defined):+.2f}" if defined else ""
