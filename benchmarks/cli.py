@@ -153,13 +153,14 @@ def report(
     results: Results = RESULTS,
     out: Annotated[Path | None, typer.Option(help="folder of the report; RESULTS/report unless given")] = None,
     samples: Annotated[bool, typer.Option(help="draw scored pictures with every answer too; this needs the data")] = False,
+    margin: Annotated[float, typer.Option(help="points of percent within which methods are called equivalent")] = 1.0,
     mirror: Mirror = None,
 ) -> None:
     """Compare the methods, from the records alone: tables on screen and in files, and plots."""
     _quiet()
     from reports.report import write_report
 
-    write_report(results, out or results / "report", source_of(mirror) if samples else None)
+    write_report(results, out or results / "report", source_of(mirror) if samples else None, margin)
 
 
 @app.command()

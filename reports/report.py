@@ -14,8 +14,9 @@ from benchmarks.suites import find_suite
 from mtl_lora.errors import InvalidInput
 from reports import page
 from reports.evidence.comparison import Comparison, Entry, compare
+from reports.evidence.differences import MARGIN
 from reports.evidence.results import Results
-from reports.evidence.significance import Certainty
+from reports.evidence.significance import PairedTests
 from reports.figures.examples import draw_samples
 from reports.sections import Part, Section, Sections
 from reports.tables.footnotes import INTERVAL, setting
@@ -26,23 +27,26 @@ PAGE = "index.html"
 SAMPLES = "samples"  # folder of pictures that belong to data sets; those of generated data are figures
 SUMMARY = (
     "Mean score of each suite in percent; in parentheses the advantage over plain LoRA in points with its 95% interval: "
-    f"{INTERVAL}. Bold (a star in a terminal): sure, corrected for all pairs of methods (see How sure). Seeds: the fewest "
+    f"{INTERVAL}. Bold (a star in a terminal): significant, corrected for as many methods. Seeds: the fewest "
     "and the most of a method. Budget: adapter parameters, and their share of the base. What was trained on how much stands "
     "in the sections."
 )
 
 
-def write_report(folder: Path, out: Path, source: Source | None = None) -> None:
+def write_report(folder: Path, out: Path, source: Source | None = None, margin: float = MARGIN) -> None:
     """Write page, tables and figures into ``out``, and print the summary and what the data supports.
 
     source: where the data of the runs are, for pictures with the methods' answers; generated ones are always drawn.
+    margin: within which methods are called equivalent, in points of percent.
     """
+    if not 0 < margin < 100:
+        raise InvalidInput(f"the margin is {margin:g}; it lies between 0 and 100, in points of percent")
     results = Results(folder)
     _remove_earlier(out)
     for part in (page.TABLES, page.FIGURES):
         (out / part).mkdir(parents=True, exist_ok=True)
     comparisons = compare(results.records)
-    maker = Sections(results, comparisons, out / page.FIGURES)
+    maker = Sections(results, comparisons, out / page.FIGURES, margin)
     sections, names = [], maker.names()
     with shown("report", len(names), True) as advance:
         for name in names:
@@ -78,17 +82,17 @@ def _remove_earlier(out: Path) -> None:
 def summary_table(comparisons: list[Comparison], maker: Sections) -> Table:
     """A row a comparison and budget of several methods, a column a method."""
     labels = order_for_display({e.name for c in comparisons for e in c.entries if not e.reference})
-    compared = [c for c in comparisons if any(len(certainty.matched) > 1 for certainty in maker.certainties(c).values())]
+    compared = [c for c in comparisons if any(len(paired.matched) > 1 for paired in maker.tests(c).values())]
     alike, rows = Counter(map(brief, compared)), []
     for comparison in compared:
         released, name = comparison.config["protocol"] == "paper", brief(comparison)
         name = name if alike[name] == 1 else f"{comparison.config['suite']}: {setting(comparison)}"
-        for budget, certainty in maker.certainties(comparison).items():
-            if len(certainty.matched) > 1:
+        for budget, paired in maker.tests(comparison).items():
+            if len(paired.matched) > 1:
                 share = f"{budget:,} ({budget / comparison.entries[0].base:.1%})"
-                counts = [len(entry.seeds) for entry in certainty.matched]
+                counts = [len(entry.seeds) for entry in paired.matched]
                 seeds = " to ".join(map(str, sorted({min(counts), max(counts)})))
-                cells = [_summed([e for e in certainty.matched if e.name == label], certainty) for label in labels]
+                cells = [_summed([e for e in paired.matched if e.name == label], paired) for label in labels]
                 rows.append([name, "as released" if released else share, seeds, *cells])
     return Table("summary", "Every suite at every budget", ["suite", "budget", "seeds", *labels], rows, [SUMMARY])
 
@@ -102,13 +106,13 @@ def brief(comparison: Comparison) -> str:
     return ", ".join(parts)
 
 
-def _summed(entries: list[Entry], certainty: Certainty) -> Text | str:
+def _summed(entries: list[Entry], paired: PairedTests) -> Text | str:
     """A method's score, or those of several of its settings."""
     if not entries:
         return ""
     if len(entries) == 1:
-        return scored_over_plain(certainty, entries[0])
-    return "; ".join(f"{entry.label} {scored_over_plain(certainty, entry)}" for entry in entries)
+        return scored_over_plain(paired, entries[0])
+    return "; ".join(f"{entry.label} {scored_over_plain(paired, entry)}" for entry in entries)
 
 
 def _samples(comparison: Comparison, results: Results, source: Source | None, out: Path) -> Iterable[Part]:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from benchmarks.suites import find_suite
 from reports.evidence.comparison import Comparison, by_conflict, by_pictures, of_pictures
+from reports.evidence.differences import MARGIN
 from reports.evidence.results import Results
-from reports.evidence.significance import Certainty
+from reports.evidence.significance import PairedTests, paired_tests, resample
 from reports.figures import adapters
 from reports.figures.scores import conflict_against_score, parameters_against_score, parameters_against_tasks, wins
 from reports.figures.style import Figure, short, subject
@@ -18,7 +19,7 @@ from reports.tables.cost import cost_table, speed_table
 from reports.tables.footnotes import setting
 from reports.tables.published import published_table
 from reports.tables.scores import conflict_table, control_table, controlled, score_table
-from reports.tables.significance import across_conflicts, contests_table, sentences
+from reports.tables.significance import across_conflicts, pairs_table, sentences
 from reports.tables.table import Table
 
 Block = Table | Figure
@@ -46,9 +47,10 @@ class Section:
 class Sections:
     """Makes the sections. figures: the folder they are drawn into."""
 
-    def __init__(self, results: Results, comparisons: list[Comparison], figures: Path) -> None:
+    def __init__(self, results: Results, comparisons: list[Comparison], figures: Path, margin: float = MARGIN) -> None:
+        self.margin = margin
         self.results, self.comparisons, self.figures = results, comparisons, figures
-        self._found: dict[int, dict[int, Certainty]] = {}  # by comparison and budget: they take a while
+        self._tests: dict[int, dict[int, PairedTests]] = {}  # by comparison: they take a while
 
     def names(self) -> list[str]:
         """Suites that were measured, in the order of the paper, generated data last."""
@@ -89,34 +91,31 @@ class Sections:
             yield Section("speed", "How long methods take, next to other implementations.", [Part("Timings", blocks=tables)])
 
     def _comparison(self, comparison: Comparison, name: str, folded: bool) -> Iterator[Part]:
-        certainties = self.certainties(comparison)
-        points = [line for budget, certainty in certainties.items() for line in sentences(comparison, budget, certainty)]
+        tests = self.tests(comparison)
+        points = [line for budget, paired in tests.items() for line in sentences(comparison, budget, paired)]
         blocks: list[Block] = [
-            score_table(comparison, budget, certainty, f"{name}-{budget}-scores")
-            for budget, certainty in certainties.items()
+            score_table(comparison, budget, paired, f"{name}-{budget}-scores") for budget, paired in tests.items()
         ]
         if len(comparison.entries) > 1:
             blocks.append(parameters_against_score(comparison, self.figures, f"{name}-parameters"))
             if len(comparison.budgets) > 1:
                 blocks.append(parameters_against_tasks(comparison, self.figures, f"{name}-parameters-tasks"))
-            if any(len(certainty.matched) > 1 for certainty in certainties.values()):
-                blocks.append(wins(comparison, certainties, self.figures, f"{name}-wins"))
+            if any(len(paired.matched) > 1 for paired in tests.values()):
+                blocks.append(wins(comparison, tests, self.figures, f"{name}-wins"))
         tables = [
-            contests_table(comparison, certainties, f"{name}-contests"),
-            transfer.gain_table(comparison, certainties, f"{name}-gain"),
+            pairs_table(comparison, tests, f"{name}-pairs"),
+            transfer.gain_table(comparison, tests, f"{name}-gain"),
         ]
         blocks += [table for table in tables if table]
         blocks += self._inside(comparison, name)
         blocks.append(cost_table(comparison, self.results, f"{name}-cost"))
         yield Part(setting(comparison), points, blocks, folded)
 
-    def certainties(self, comparison: Comparison) -> dict[int, Certainty]:
+    def tests(self, comparison: Comparison) -> dict[int, PairedTests]:
         """By budget, made once."""
-        found = self._found.setdefault(id(comparison), {})
-        for budget in comparison.budgets:
-            if budget not in found:
-                found[budget] = Certainty(comparison, budget, self.results)
-        return found
+        if id(comparison) not in self._tests:
+            self._tests[id(comparison)] = paired_tests(comparison, self.results, self.margin)
+        return self._tests[id(comparison)]
 
     def _inside(self, comparison: Comparison, name: str) -> Iterator[Block]:
         """What diagnoses show: of every budget as a table; as figures of the smallest one with most methods, of a seed that
@@ -146,15 +145,15 @@ class Sections:
             yield Part("Published beside measured", blocks=[table])
 
     def _conflicts(self, family: list[Comparison], name: str) -> Part:
-        certainties = {
-            budget: [self.certainties(comparison)[budget] for comparison in family]
+        tests = {
+            budget: [self.tests(comparison)[budget] for comparison in family]
             for budget in family[0].budgets
             if all(budget in comparison.budgets for comparison in family)
         }
         conflicts = [comparison.conflict for comparison in family]
-        points = [across_conflicts(budget, dict(zip(conflicts, own, strict=True))) for budget, own in certainties.items()]
-        tables = [conflict_table(family, budget, own, f"{name}-{budget}") for budget, own in certainties.items()]
-        drawn = [conflict_against_score(family, certainties, self.figures, name)] if certainties else []
+        points = [across_conflicts(budget, dict(zip(conflicts, own, strict=True))) for budget, own in tests.items()]
+        tables = [conflict_table(family, budget, own, f"{name}-{budget}") for budget, own in tests.items()]
+        drawn = [conflict_against_score(family, tests, self.figures, name)] if tests else []
         return Part("Score against conflict", [point for point in points if point], [*tables, *drawn])
 
     def _controls(self, suite: str) -> Iterator[Part]:
@@ -165,6 +164,6 @@ class Sections:
             for budget in family[0].budgets:
                 for label, having in controlled(family, budget).items():
                     kinds = of_pictures(having, label, budget)
-                    sure = Certainty(kinds, budget, self.results)
-                    tables.append(control_table(kinds, sure, label, f"{name}-{label}-{budget}"))
+                    paired = PairedTests(kinds, budget, resample(kinds, self.results), self.margin)
+                    tables.append(control_table(kinds, paired, label, f"{name}-{label}-{budget}"))
             yield Part("Does it use the pictures?", blocks=tables)

@@ -13,7 +13,7 @@ from benchmarks.world.forms import CAPTIONS
 from benchmarks.world.language import READERS
 from reports.evidence.comparison import by_conflict, compare
 from reports.evidence.results import Results
-from reports.evidence.significance import Certainty
+from reports.evidence.significance import paired_tests
 
 TASKS = [f"{form}-{reader}" for form in ("sense", "which", "caption", "relevance") for reader in ("north", "south")]
 CUT = ["--max-train", "24", "--max-eval", "12", "--epochs", "1", "--tasks", ",".join(TASKS)]
@@ -87,8 +87,8 @@ def test_the_advantage_over_lora_is_taken_seed_by_seed(finished: RunStore) -> No
         if (r["config"]["conflict"], r["config"]["budget"]) == (1.0, 93_000)
     }
     differences = pd.Series([scores["mtl-lora", seed] - scores["lora", seed] for seed in (0, 1)])
-    found = Certainty(family[1], 93_000, Results(finished.folder)).contest("mtl-lora", "lora")
-    assert found.difference == pytest.approx(differences.mean())
+    found = paired_tests(family[1], Results(finished.folder))[93_000].difference("mtl-lora", "lora")
+    assert found.value == pytest.approx(differences.mean())
     assert found.half >= 12.706 * differences.std() / 2**0.5 * 0.999
     assert mtl.groups["nlu"].mean == pytest.approx(sum(mtl.tasks[f"sense-{r}"].mean for r in READERS) / 2)
 

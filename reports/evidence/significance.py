@@ -1,174 +1,164 @@
-"""How sure is a difference between two methods: a paired bootstrap over scored rows and seeds."""
+"""Paired differences between all methods of a comparison, corrected for how many there are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
-from scipy import stats
 
 from benchmarks.scoring.resampling import draw, weighted_scores
 from benchmarks.suites import find_suite
 from benchmarks.suites.spec import Task
 from mtl_lora.errors import InvalidInput
-from reports.evidence.comparison import Comparison, Entry, t_interval
+from reports.evidence.comparison import PLAIN, Comparison, Entry
+from reports.evidence.differences import MARGIN, Difference, holm, judge
 from reports.evidence.results import Results
 
-RESAMPLES = 4000
-LEVEL = 0.05
-UNSHOWN = "no difference shown"
+RESAMPLES = 1000  # of rows, for variances: these come out right to some 2%
 MEAN = "mean"  # the suite's score beside those of its tasks
+Pair = tuple[str, str]
 
 
-@dataclass(frozen=True)
-class Contest:
-    """One method over another, in points of percent, on a task or on the suite's mean, over the seeds that both have.
+class PairedTests:
+    """The differences between the methods of a comparison at a budget, on each task and on the suite's mean.
 
-    half: of the 95% interval. p: two-sided, corrected by Holm's method among the contests of the same task. effect: over
-    tasks and seeds, the mean of the differences by their standard deviation (Cohen's d_z); None where all are equal.
-    """
-
-    difference: float
-    half: float
-    p: float
-    seeds: int
-    effect: float | None
-
-    @property
-    def sure(self) -> bool:
-        """Whether the interval leaves 0 out, and p too after correction; never with one seed."""
-        return self.seeds > 1 and self.p < LEVEL and self._leaves_out_zero
-
-    @property
-    def verdict(self) -> str:
-        """What can be said of the first method against the second."""
-        if not self._leaves_out_zero:
-            return UNSHOWN
-        side = "ahead" if self.difference > 0 else "behind"
-        return f"surely {side}" if self.sure else f"{side}, but not surely"
-
-    @property
-    def _leaves_out_zero(self) -> bool:
-        return abs(self.difference) > self.half
-
-    @property
-    def reversed(self) -> Contest:
-        return replace(self, difference=-self.difference, effect=None if self.effect is None else -self.effect)
-
-    def __str__(self) -> str:
-        return f"{self.difference:+.1f} ± {self.half:.1f}"
-
-
-class Certainty:
-    """All contests between the methods of a comparison at a budget.
-
-    A resample draws scored rows of each task, the same for every method and seed, and seeds, the same for both methods.
-    Where rows belong to queries, which records do not name, a task's score is drawn from the normal distribution with the
-    record's standard error instead, independently for each method: wider than paired.
-
-    Holm (1979): among the pairs of methods matched at the budget, and apart from these among the pairs of one of them and a
+    Holm (1979) corrects three families apart, for each task and for the mean: the methods matched at the budget against
+    plain LoRA, which is the question of this suite; all other pairs of matched methods; and the pairs of one of them with a
     reference. References are not compared with each other.
     """
 
-    def __init__(self, comparison: Comparison, budget: int, results: Results) -> None:
-        self.budget, self.entries = budget, comparison.at(budget)
-        rng = np.random.default_rng(0)
-        names = comparison.config["tasks"]
-        runs = [run for entry in self.entries for run in entry.runs.values()]
-        drawn = 100 * _drawn(find_suite(comparison.config["suite"]).select(names), runs, comparison, results, rng)
-        drawn = np.concatenate([drawn, drawn.mean(2, keepdims=True)], axis=2)  # (resamples, runs, tasks and mean)
-        place = {run: i for i, run in enumerate(runs)}
-        self._contests: dict[str, dict[tuple[str, str], Contest]] = {name: {} for name in [*names, MEAN]}
-        draws: dict[tuple[int, ...], np.ndarray] = {}
+    def __init__(
+        self, comparison: Comparison, budget: int, resampled: dict[str, np.ndarray], margin: float = MARGIN
+    ) -> None:
+        """resampled: by run what ``resample`` makes. margin: within which methods are equivalent, in points."""
+        self.budget, self.margin, self.entries = budget, margin, comparison.at(budget)
+        self._names = [*comparison.config["tasks"], MEAN]
+        by_seeds: dict[tuple[int, ...], list[tuple[Entry, Entry]]] = {}
         for first, second in combinations(self.entries, 2):
             seeds = tuple(seed for seed in first.seeds if seed in second.seeds)
-            if not seeds or (first.reference and second.reference):
-                continue
-            if seeds not in draws:
-                draws[seeds] = draw_seeds(rng, len(seeds))
-            own, other = (drawn[:, [place[entry.runs[seed]] for seed in seeds]] for entry in (first, second))
-            resampled = mean_over_seeds(own - other, draws[seeds])
-            for i, name in enumerate(self._contests):
-                self._contests[name][first.label, second.label] = _contest(first, second, name, seeds, resampled[:, i])
-        references = {entry.label for entry in self.entries if entry.reference}
-        for contests in self._contests.values():
-            outside = [pair for pair in contests if references & {*pair}]
-            for family in (outside, [pair for pair in contests if pair not in outside]):
-                corrected = holm([contests[pair].p for pair in family])
-                contests |= {pair: replace(contests[pair], p=p) for pair, p in zip(family, corrected, strict=True)}
+            if seeds and not (first.reference and second.reference):
+                by_seeds.setdefault(seeds, []).append((first, second))
+        found: dict[Pair, list[Difference]] = {}
+        for seeds, pairs in by_seeds.items():
+            found |= self._differences(seeds, pairs, resampled)
+        self._found = {
+            (a.label, b.label): found[a.label, b.label]
+            for a, b in combinations(self.entries, 2)
+            if (a.label, b.label) in found
+        }
+        self._correct()
 
     @property
     def matched(self) -> list[Entry]:
         """The methods matched at the budget."""
         return [entry for entry in self.entries if not entry.reference]
 
-    def contest(self, first: str, second: str, task: str = MEAN) -> Contest | None:
-        """The first method over the second one; None where they have no seed in common."""
-        contests = self._contests[task]
-        if (second, first) in contests:
-            return contests[second, first].reversed
-        return contests.get((first, second))
+    def difference(self, first: str, second: str, task: str = MEAN) -> Difference | None:
+        """The first method less the second one; None where they have no seed in common."""
+        place = self._names.index(task)
+        if (second, first) in self._found:
+            return self._found[second, first][place].reversed
+        return self._found[first, second][place] if (first, second) in self._found else None
 
     def best(self, task: str = MEAN) -> str | None:
-        """Of the methods matched at the budget the one with the highest score, where it surely beats the next one."""
-        matched = self.matched
-        ordered = sorted(matched, key=lambda entry: _cell(entry, task), reverse=True)
+        """Of the methods matched at the budget the one with the highest score, where it is better than the next one."""
+        ordered = sorted(self.matched, key=lambda entry: _score(entry, task), reverse=True)
         if len(ordered) < 2:
             return None
-        contest = self.contest(ordered[0].label, ordered[1].label, task)
-        return ordered[0].label if contest and contest.sure and contest.difference > 0 else None
+        found = self.difference(ordered[0].label, ordered[1].label, task)
+        return ordered[0].label if found and found.significant and found.value > 0 else None
+
+    def _differences(
+        self, seeds: tuple[int, ...], pairs: list[tuple[Entry, Entry]], resampled: dict[str, np.ndarray]
+    ) -> dict[Pair, list[Difference]]:
+        """Of pairs that have these seeds in common, uncorrected: for each pair a difference a task, and that of the mean."""
+        entries = {entry.label: entry for pair in pairs for entry in pair}
+        scores = {label: self._scores(entry, seeds) for label, entry in entries.items()}
+        rows = {label: np.mean([resampled[entry.runs[s]] for s in seeds], axis=0) for label, entry in entries.items()}
+        differences = np.stack([scores[a.label] - scores[b.label] for a, b in pairs], axis=1)  # (seeds, pairs, names)
+        by_rows = np.stack([(rows[a.label] - rows[b.label]).var(0, ddof=1) for a, b in pairs])  # (pairs, names)
+        judged = judge(differences.reshape(len(seeds), -1), by_rows.ravel(), self.margin)
+        half, p, p_equivalence = (part.reshape(by_rows.shape) for part in judged)
+        by_seeds = differences.var(0, ddof=1) if len(seeds) > 1 else np.zeros_like(by_rows)
+        found: dict[Pair, list[Difference]] = {}
+        for i, (first, second) in enumerate(pairs):
+            improvements = improvement(scores[first.label][:, :-1], scores[second.label][:, :-1])
+            found[first.label, second.label] = [
+                Difference(
+                    value=float(differences[:, i, j].mean()),
+                    half=float(half[i, j]),
+                    p=float(p[i, j]),
+                    p_equivalence=float(p_equivalence[i, j]),
+                    seeds=len(seeds),
+                    family=1,
+                    margin=self.margin,
+                    rows_variance=float(by_rows[i, j]),
+                    seeds_variance=float(by_seeds[i, j]),
+                    effect=effect(differences[:, i, :-1] if name == MEAN else differences[:, i, j]),
+                    improvement=float(improvements.mean() if name == MEAN else improvements[j]),
+                )
+                for j, name in enumerate(self._names)
+            ]
+        return found
+
+    def _scores(self, entry: Entry, seeds: tuple[int, ...]) -> np.ndarray:
+        """(seeds, names) in percent."""
+        columns = [entry.tasks_by_seed[name] for name in self._names[:-1]] + [entry.by_seed]
+        return np.array([[column[seed] for column in columns] for seed in seeds])
+
+    def _correct(self) -> None:
+        references = {entry.label for entry in self.entries if entry.reference}
+        families: dict[str, list[Pair]] = {}
+        for pair in self._found:
+            kind = "reference" if references & {*pair} else "plain" if PLAIN in pair else "others"
+            families.setdefault(kind, []).append(pair)
+        for pairs in families.values():
+            for place in range(len(self._names)):
+                own = [self._found[pair][place] for pair in pairs]
+                ps, equivalences = (holm([getattr(d, name) for d in own]) for name in ("p", "p_equivalence"))
+                for pair, found, p, p_equivalence in zip(pairs, own, ps, equivalences, strict=True):
+                    self._found[pair][place] = replace(found, p=p, p_equivalence=p_equivalence, family=len(pairs))
 
 
-def draw_seeds(rng: np.random.Generator, seeds: int) -> np.ndarray:
-    """Places (resamples, seeds - 1): with one seed fewer than there are, the variance of a mean comes out unbiased (Rao and
-    Wu, 1988). The only one, where there is one."""
-    return rng.integers(seeds, size=(RESAMPLES, max(seeds - 1, 1)))
+def paired_tests(comparison: Comparison, results: Results, margin: float = MARGIN) -> dict[int, PairedTests]:
+    """By budget."""
+    resampled = resample(comparison, results)
+    return {budget: PairedTests(comparison, budget, resampled, margin) for budget in comparison.budgets}
 
 
-def mean_over_seeds(values: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """Of values (resamples, seeds, ..) the mean over the seeds drawn in each resample."""
-    places = draws.reshape(*draws.shape, *[1] * (values.ndim - 2))
-    return np.take_along_axis(values, places, axis=1).mean(1)
+def effect(differences: np.ndarray) -> float | None:
+    """The mean by the standard deviation (Cohen's d_z); None where there is no spread."""
+    spread = differences.std(ddof=1) if differences.size > 1 else 0.0
+    return float(differences.mean() / spread) if spread else None
 
 
-def holm(values: Sequence[float]) -> list[float]:
-    """P-values corrected by the step-down method of Holm (1979)."""
-    order = np.argsort(values, kind="stable")
-    corrected, largest = np.empty(len(values)), 0.0
-    for step, place in enumerate(order):
-        largest = max(largest, min(1.0, (len(values) - step) * values[place]))
-        corrected[place] = largest
-    return corrected.tolist()
+def improvement(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """For each task the share of pairs of a run of the first and one of the second, scores (seeds, tasks), in which the
+    first is higher; equal ones as half (Agarwal et al., 2021)."""
+    higher, equal = first[:, None] > second[None], first[:, None] == second[None]
+    return (higher + 0.5 * equal).mean((0, 1))
 
 
-def judge(differences: Sequence[float], resampled: np.ndarray) -> tuple[float, float]:
-    """Half of the 95% interval of the mean of differences, one a seed, and the two-sided p that it is nothing else than 0:
-    the wider and the larger of the bootstrap's and, with several seeds, those of Student's t over seeds.
+def resample(comparison: Comparison, results: Results) -> dict[str, np.ndarray]:
+    """By run: its scores in percent (RESAMPLES, tasks and mean), each time on scored rows drawn anew, the same for all runs.
 
-    resampled: that mean in each resample. Why both: the bootstrap makes too little of few seeds, Student's t knows nothing
-    of rows that all seeds share. Either alone covers the truth too seldom; the tests say when.
+    Where rows belong to queries, which records do not name, a task's score is drawn from the normal distribution with the
+    record's standard error instead, independently for each method: wider than paired.
     """
-    mean, (low, high) = float(np.mean(differences)), np.percentile(resampled, [2.5, 97.5])
-    half, p = float(max(mean - low, high - mean)), two_sided(resampled)
-    spread = float(np.std(differences, ddof=1)) if len(differences) > 1 else 0.0
-    if spread:
-        error = spread / len(differences) ** 0.5
-        half = max(half, t_interval(spread, len(differences)))
-        p = max(p, 2 * float(stats.t.sf(abs(mean) / error, len(differences) - 1)))
-    return half, p
-
-
-def two_sided(resampled: np.ndarray) -> float:
-    """The p-value that a difference is nothing else than 0, from its resamples."""
-    beyond = min((resampled <= 0).sum(), (resampled >= 0).sum())
-    return min(1.0, 2 * (beyond + 1) / (len(resampled) + 1))
+    rng = np.random.default_rng(0)
+    tasks = find_suite(comparison.config["suite"]).select(comparison.config["tasks"])
+    runs = [run for entry in comparison.entries for run in entry.runs.values()]
+    drawn = 100 * _drawn(tasks, runs, comparison, results, rng)
+    drawn = np.concatenate([drawn, drawn.mean(2, keepdims=True)], axis=2)
+    return {run: drawn[:, i] for i, run in enumerate(runs)}
 
 
 def _drawn(
     tasks: Sequence[Task], runs: list[str], comparison: Comparison, results: Results, rng: np.random.Generator
 ) -> np.ndarray:
+    """(RESAMPLES, runs, tasks)"""
     records = {record["id"]: record for record in comparison.records}
     frames = [dict(list(results.predictions(run).groupby("task", observed=True))) for run in runs]
     drawn = np.empty((RESAMPLES, len(runs), len(tasks)))
@@ -193,19 +183,5 @@ def _drawn(
     return drawn
 
 
-def _contest(first: Entry, second: Entry, task: str, seeds: tuple[int, ...], resampled: np.ndarray) -> Contest:
-    differences = [_by_seed(first, task)[seed] - _by_seed(second, task)[seed] for seed in seeds]
-    half, p = judge(differences, resampled)
-    names = [*first.tasks] if task == MEAN else [task]
-    cells = [first.tasks_by_seed[name][seed] - second.tasks_by_seed[name][seed] for name in names for seed in seeds]
-    spread = float(np.std(cells, ddof=1)) if len(cells) > 1 else 0.0
-    effect = float(np.mean(cells)) / spread if spread else None
-    return Contest(float(np.mean(differences)), half, p, len(seeds), effect)
-
-
-def _by_seed(entry: Entry, task: str) -> dict[int, float]:
-    return entry.by_seed if task == MEAN else entry.tasks_by_seed[task]
-
-
-def _cell(entry: Entry, task: str) -> float:
+def _score(entry: Entry, task: str) -> float:
     return entry.score.mean if task == MEAN else entry.tasks[task].mean

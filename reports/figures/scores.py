@@ -12,7 +12,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from benchmarks.experiment.methods import order_for_display
 from reports.evidence.comparison import PLAIN, Cell, Comparison, Entry
-from reports.evidence.significance import Certainty, Contest
+from reports.evidence.differences import Difference
+from reports.evidence.significance import PairedTests
 from reports.figures.style import PARAMETERS, STYLES, Figure, bars, save, short, style, subject
 from reports.tables.footnotes import INTERVAL
 
@@ -106,71 +107,69 @@ def _curves(axes: Axes, comparison: Comparison, value: Callable[[Entry], Cell]) 
     axes.grid(alpha=0.3)
 
 
-def wins(comparison: Comparison, certainties: dict[int, Certainty], folder: Path, name: str) -> Figure:
-    """Who beats whom: a matrix a budget, the row's method over the column's in points; bold where sure, tasks won below."""
-    budgets = [budget for budget, certainty in certainties.items() if len(certainty.matched) > 1]
-    matched = [certainties[budget].matched for budget in budgets]
+def wins(comparison: Comparison, tests: dict[int, PairedTests], folder: Path, name: str) -> Figure:
+    """Who beats whom: a matrix a budget, the row's method over the column's in points, bold where significant."""
+    budgets = [budget for budget, paired in tests.items() if len(paired.matched) > 1]
+    matched = [tests[budget].matched for budget in budgets]
     with plt.rc_context(PARAMETERS):
         figure, panels = plt.subplots(
             1, len(budgets), figsize=(1.2 + 4.4 * len(budgets), 4.4), squeeze=False, constrained_layout=True
         )
-        tables = [_differences(certainties[b], entries) for b, entries in zip(budgets, matched, strict=True)]
+        tables = [_differences(tests[b], entries) for b, entries in zip(budgets, matched, strict=True)]
         limit = max(1.0, *(np.nanmax(np.abs(table), initial=0) for table in tables))
         for axes, budget, entries, table in zip(panels.flat, budgets, matched, tables, strict=True):
-            sure = np.array([[bool(c and c.sure) for c in row] for row in _contests(certainties[budget], entries)])
-            image = axes.imshow(np.where(sure, table, np.nan), cmap="PuOr_r", vmin=-limit, vmax=limit)
+            significant = np.array([[bool(c and c.significant) for c in row] for row in _contests(tests[budget], entries)])
+            image = axes.imshow(np.where(significant, table, np.nan), cmap="PuOr_r", vmin=-limit, vmax=limit)
             several = len({entry.name for entry in entries}) < len(entries)
             labels = [entry.label if several else entry.name for entry in entries]
             axes.set_xticks(range(len(labels)), labels, rotation=35, ha="right")
             axes.set_yticks(range(len(labels)), labels if budget == budgets[0] else [])
             axes.set_title(f"{short(budget)} adapter parameters")
-            _write_contests(axes, certainties[budget], entries, limit)
+            _write_contests(axes, tests[budget], entries, limit)
         figure.colorbar(image, ax=panels, label="row over column (points)", shrink=0.8)
-        figure.suptitle(f"{subject(comparison)}\nwho beats whom (coloured and bold where sure)", fontsize=11)
+        figure.suptitle(f"{subject(comparison)}\nrow over column (coloured and bold where significant)", fontsize=11)
         caption = (
             f"Mean score of {subject(comparison)}, the row's method over the column's, in points; coloured, bold and with a "
-            "star where sure; below it the tasks on which the row's method scored higher and lower."
+            "star where significant; below it the tasks on which the row's method scored higher and lower."
         )
         return save(figure, folder, name, caption)
 
 
-def _differences(certainty: Certainty, entries: list[Entry]) -> np.ndarray:
-    rows = _contests(certainty, entries)
-    return np.array([[contest.difference if contest else np.nan for contest in row] for row in rows])
+def _differences(paired: PairedTests, entries: list[Entry]) -> np.ndarray:
+    rows = _contests(paired, entries)
+    return np.array([[found.value if found else np.nan for found in row] for row in rows])
 
 
-def _contests(certainty: Certainty, entries: list[Entry]) -> list[list[Contest | None]]:
-    return [[certainty.contest(a.label, b.label) for b in entries] for a in entries]
+def _contests(paired: PairedTests, entries: list[Entry]) -> list[list[Difference | None]]:
+    return [[paired.difference(a.label, b.label) for b in entries] for a in entries]
 
 
-def _write_contests(axes: Axes, certainty: Certainty, entries: list[Entry], limit: float) -> None:
+def _write_contests(axes: Axes, paired: PairedTests, entries: list[Entry], limit: float) -> None:
     for row, first in enumerate(entries):
         for column, second in enumerate(entries):
-            contest = certainty.contest(first.label, second.label)
-            if contest is None:
+            found = paired.difference(first.label, second.label)
+            if found is None:
                 continue
-            by_task = [certainty.contest(first.label, second.label, task).difference for task in first.tasks]
-            star, weight = ("*", "bold") if contest.sure else ("", "normal")
-            text = f"{contest.difference:+.1f}{star}\n{sum(d > 0 for d in by_task)}:{sum(d < 0 for d in by_task)}"
-            colour = "white" if contest.sure and abs(contest.difference) > 0.6 * limit else "black"
+            by_task = [paired.difference(first.label, second.label, task).value for task in first.tasks]
+            star, weight = ("*", "bold") if found.significant else ("", "normal")
+            text = f"{found.value:+.1f}{star}\n{sum(d > 0 for d in by_task)}:{sum(d < 0 for d in by_task)}"
+            colour = "white" if found.significant and abs(found.value) > 0.6 * limit else "black"
             axes.text(column, row, text, ha="center", va="center", fontsize=9, weight=weight, color=colour)
 
 
-def conflict_against_score(
-    family: list[Comparison], certainties: dict[int, list[Certainty]], folder: Path, name: str
-) -> Figure:
+def conflict_against_score(family: list[Comparison], tests: dict[int, list[PairedTests]], folder: Path, name: str) -> Figure:
     """The conflict of the data against the suite's score, a panel a budget; below, the advantage over plain LoRA.
 
-    certainties: by budget, in the order of the family. Bars: 95% intervals.
+    tests: by budget, in the order of the family. Bars: 95% intervals.
     """
-    budgets = [*certainties]
+    budgets = [*tests]
     shape = {"figsize": (1 + 3.8 * len(budgets), 7.0), "squeeze": False, "constrained_layout": True}
     with plt.rc_context(PARAMETERS):
         figure, panels = plt.subplots(2, len(budgets), sharex=True, sharey="row", **shape)
         for column, budget in enumerate(budgets):
             upper, lower = panels[:, column]
-            _across(upper, family, certainties[budget], lambda _, entry: (entry.score.mean, entry.score.interval))
-            _across(lower, family, certainties[budget], _advantage)
+            _across(upper, family, tests[budget], lambda _, entry: (entry.score.mean, entry.score.interval))
+            _across(lower, family, tests[budget], _advantage)
             lower.axhline(0, color=STYLES["lora"][0], linewidth=1.5)
             upper.set_title(f"{short(budget)} adapter parameters")
             lower.set_xlabel("conflict between the tasks")
@@ -194,22 +193,22 @@ def conflict_against_score(
         )
 
 
-def _advantage(certainty: Certainty, entry: Entry) -> tuple[float, float] | None:
-    contest = certainty.contest(entry.label, PLAIN)
-    return (contest.difference, contest.half) if contest else None
+def _advantage(paired: PairedTests, entry: Entry) -> tuple[float, float] | None:
+    found = paired.difference(entry.label, PLAIN)
+    return (found.value, found.half) if found else None
 
 
 def _across(
     axes: Axes,
     family: list[Comparison],
-    certainties: list[Certainty],
-    value: Callable[[Certainty, Entry], tuple[float, float] | None],
+    tests: list[PairedTests],
+    value: Callable[[PairedTests, Entry], tuple[float, float] | None],
 ) -> None:
     """A line a method over the conflicts of a family, where the value is known."""
     lines: dict[str, list[tuple[float, float, float, Entry]]] = {}
-    for comparison, certainty in zip(family, certainties, strict=True):
-        for entry in certainty.entries:
-            found = value(certainty, entry)
+    for comparison, paired in zip(family, tests, strict=True):
+        for entry in paired.entries:
+            found = value(paired, entry)
             if found:
                 lines.setdefault(entry.label, []).append((comparison.conflict, *found, entry))
     for points in lines.values():

@@ -8,9 +8,10 @@ from benchmarks.suites import find_suite
 from reports.evidence.comparison import Comparison, Entry
 
 INTERVAL = (
-    "the wider of a paired bootstrap over scored rows and seeds and Student's t over seeds; "
-    "with one seed over scored rows alone"
+    "paired, over scored rows (bootstrap) and seeds (Student's t) after Cochran and Cox, never narrower than Student's t "
+    "over seeds; with one seed over scored rows alone"
 )
+MAJORITY = "†"  # at a score that is just that of the majority baseline
 CELLS = (
     "mean ± 95% interval over seeds (Student's t)",
     "score of one seed (standard error over the scored rows: no spread over seeds is known)",
@@ -42,6 +43,11 @@ def lead(comparison: Comparison, budget: int) -> str:
 def seeds_of(count: int) -> str:
     """1 seed, 3 seeds."""
     return f"{count} seed{'s' * (count > 1)}"
+
+
+def points(margin: float) -> str:
+    """1 point, 0.5 points."""
+    return f"{margin:g} point{'s' * (margin != 1)}"
 
 
 def epochs(config: dict) -> str:
@@ -76,11 +82,12 @@ def notes(comparison: Comparison, entries: list[Entry]) -> list[str]:
     forms = [CELLS[0]] * several + [CELLS[1]] * single
     suite = find_suite(config["suite"])
     lines = [
-        f"Cells, in percent: {'; or '.join(forms)}. Majority answers with the commonest class or the mean grade.",
-        "Bold: the best of the methods at the budget, where it surely beats the next one (see How sure)"
+        f"Cells, in percent: {'; or '.join(forms)}. Majority baseline: the commonest class or the mean grade.",
+        "Bold: the best of the methods at the budget, where it is significantly better than the next one"
         + ("; rows of several tasks, but for the mean, are not tested." if comparison.groups else "."),
         f"Over lora: advantage over plain LoRA in points, seed by seed, with its 95% interval ({INTERVAL}); bold where "
-        "that is sure, ahead or behind.",
+        "significant, ahead or behind. Verdict: against plain LoRA, by a margin that was fixed beforehand.",
+        f"{MAJORITY}: in all seeds, or in as many as stand there, the score is just that of the majority baseline.",
         f"Scores: {_metrics(comparison)}, averaged where a task has two; mean is that of the tasks.",
         *suite.notes,
         *_answering(config),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from reports.evidence.comparison import PLAIN, Cell, Comparison, Entry, size
-from reports.evidence.significance import MEAN, Certainty, Contest
-from reports.tables.footnotes import INTERVAL, lead, notes, seeds_of, setting
+from reports.evidence.differences import Difference
+from reports.evidence.significance import MEAN, PairedTests
+from reports.tables.footnotes import INTERVAL, MAJORITY, lead, notes, seeds_of, setting
 from reports.tables.table import Table, Text
 
 
@@ -18,11 +19,11 @@ CONTROL = (
     "Does it use the pictures? The same method with its own pictures, with those of other samples of the task in training "
     "and scoring (shuffled: what can be had from the words alone), and trained with its own but scored with others "
     "(shuffled when scored). Scores in percent; differences in points over the seeds that both have, with their 95% "
-    f"interval: {INTERVAL}. Bold: sure, by Holm's method among the kinds of pictures."
+    f"interval: {INTERVAL}. Bold: significant, by Holm's method among the kinds of pictures."
 )
 
 
-def score_table(comparison: Comparison, budget: int, certainty: Certainty, name: str) -> Table:
+def score_table(comparison: Comparison, budget: int, paired: PairedTests, name: str) -> Table:
     """A row a task (or group of tasks), a column a method, then the suite's score and what the methods cost."""
     entries, majority = comparison.at(budget), comparison.majority
     head = ["tasks" if comparison.groups else "task", "majority", *(entry.label for entry in entries)]
@@ -34,12 +35,15 @@ def score_table(comparison: Comparison, budget: int, certainty: Certainty, name:
     else:
         table = []
         for task in majority:
-            best = certainty.best(task)
-            table.append([task, f"{majority[task]:.1f}", *(_score(e.tasks[task], e, e.label == best) for e in entries)])
-    best = certainty.best()
+            best = paired.best(task)
+            cells = [_score(e.tasks[task], e, e.label == best, _at(majority[task], e, task)) for e in entries]
+            table.append([task, f"{majority[task]:.1f}", *cells])
+    best = paired.best()
     table.append([MEAN, f"{mean_majority(comparison):.1f}", *(_score(e.score, e, e.label == best) for e in entries)])
     if any(entry.label == PLAIN for entry in entries) and len(entries) > 1:
-        table.append([f"over {PLAIN}", "", *(_over_plain(certainty, entry) for entry in entries)])
+        table.append([f"over {PLAIN}", "", *(_over_plain(paired, entry) for entry in entries)])
+        verdicts = [paired.difference(entry.label, PLAIN) for entry in entries]
+        table.append(["verdict", "", *(found.verdict if found else "" for found in verdicts)])
     table.append(["rank", "", *(str(e.rank) if e.budget else "" for e in entries)])
     table.append(["parameters", "0", *(f"{e.parameters:,}" for e in entries)])
     table.append(["of the base", "0%", *(f"{e.parameters / e.base:.2%}" for e in entries)])
@@ -50,11 +54,9 @@ def score_table(comparison: Comparison, budget: int, certainty: Certainty, name:
     return Table(name, title(comparison, budget), head, table, notes(comparison, entries), lead(comparison, budget))
 
 
-def conflict_table(family: list[Comparison], budget: int, certainties: list[Certainty], name: str) -> Table:
+def conflict_table(family: list[Comparison], budget: int, tests: list[PairedTests], name: str) -> Table:
     """A row a method, a column a conflict: the suite's score, and in parentheses the advantage over plain LoRA."""
-    columns = [
-        {entry.label: scored_over_plain(certainty, entry) for entry in certainty.entries} for certainty in certainties
-    ]
+    columns = [{entry.label: scored_over_plain(paired, entry) for entry in paired.entries} for paired in tests]
     labels = dict.fromkeys(label for column in columns for label in column)
     table = [[label, *(column.get(label, "") for column in columns)] for label in labels]
     return Table(
@@ -64,12 +66,12 @@ def conflict_table(family: list[Comparison], budget: int, certainties: list[Cert
         table,
         [
             "Mean score of the suite in percent; in parentheses the advantage over plain LoRA in points, seed by seed, "
-            f"with its 95% interval ({INTERVAL}); bold where that is sure."
+            f"with its 95% interval ({INTERVAL}); bold where that is significant."
         ],
     )
 
 
-def control_table(comparison: Comparison, certainty: Certainty, label: str, name: str) -> Table:
+def control_table(comparison: Comparison, paired: PairedTests, label: str, name: str) -> Table:
     """A row a task, a column for each kind of pictures that one method saw, and what its own ones are worth.
 
     comparison: the method's entries by the kind of pictures, its own first.
@@ -78,11 +80,11 @@ def control_table(comparison: Comparison, certainty: Certainty, label: str, name
     table = []
     for task, majority in (comparison.majority | {MEAN: mean_majority(comparison)}).items():
         scores = [_score(entry.score if task == MEAN else entry.tasks[task], entry) for entry in comparison.entries]
-        worth = [difference(certainty.contest(own.label, other.label, task), own, other) for other in others]
+        worth = [difference(paired.difference(own.label, other.label, task), own, other) for other in others]
         table.append([task, f"{majority:.1f}", *scores, *worth])
     table.append(["seeds", "", *(str(len(entry.seeds)) for entry in comparison.entries), *("" for _ in others)])
     head = ["task", "majority", *(e.label for e in comparison.entries), *(f"own over {other.label}" for other in others)]
-    about = title(comparison, certainty.budget)
+    about = title(comparison, paired.budget)
     return Table(name, f"Own pictures against others, {label}: {about}", head, table, [CONTROL])
 
 
@@ -115,18 +117,18 @@ def long_table(comparisons: list[Comparison]) -> Table:
     return Table("scores", "All scores", columns, table)
 
 
-def difference(contest: Contest | None, first: Entry, second: Entry) -> Text:
+def difference(found: Difference | None, first: Entry, second: Entry) -> Text:
     """What the first has over the second; with the number of their seeds where one has more, whose mean it does not fit."""
-    if contest is None:
+    if found is None:
         return Text("")
-    fewer = contest.seeds < max(len(first.seeds), len(second.seeds))
-    text = f"{contest}, {seeds_of(contest.seeds)}" if fewer else str(contest)
-    return Text(text, contest.sure, tuple(first.runs.values()))
+    fewer = found.seeds < max(len(first.seeds), len(second.seeds))
+    text = f"{found}, {seeds_of(found.seeds)}" if fewer else str(found)
+    return Text(text, found.significant, tuple(first.runs.values()))
 
 
-def scored_over_plain(certainty: Certainty, entry: Entry) -> Text:
-    """The suite's score of a method, and in parentheses its advantage over plain LoRA; bold where that is sure."""
-    over = _over_plain(certainty, entry)
+def scored_over_plain(paired: PairedTests, entry: Entry) -> Text:
+    """The suite's score of a method, and in parentheses its advantage over plain LoRA; bold where that is significant."""
+    over = _over_plain(paired, entry)
     text = f"{entry.score.mean:.1f}" + (f" ({over})" if over.text else "")
     return Text(text, over.bold, tuple(entry.runs.values()))
 
@@ -136,10 +138,17 @@ def mean_majority(comparison: Comparison) -> float:
     return sum(comparison.majority.values()) / len(comparison.majority)
 
 
-def _score(cell: Cell, entry: Entry, bold: bool = False) -> Text:
-    return Text(str(cell), bold, tuple(entry.runs.values()))
+def _score(cell: Cell, entry: Entry, bold: bool = False, mark: str = "") -> Text:
+    return Text(f"{cell}{mark}", bold, tuple(entry.runs.values()))
 
 
-def _over_plain(certainty: Certainty, entry: Entry) -> Text:
-    plain = next((e for e in certainty.entries if e.label == PLAIN), entry)
-    return difference(certainty.contest(entry.label, PLAIN), entry, plain)
+def _at(majority: float, entry: Entry, task: str) -> str:
+    """The mark of scores that are just the majority baseline's, with in how many seeds where not in all."""
+    scores = entry.tasks_by_seed[task].values()
+    count = sum(abs(score - majority) < 1e-6 for score in scores)
+    return "" if not count else MAJORITY if count == len(scores) else f"{MAJORITY}{count}/{len(scores)}"
+
+
+def _over_plain(paired: PairedTests, entry: Entry) -> Text:
+    plain = next((e for e in paired.entries if e.label == PLAIN), entry)
+    return difference(paired.difference(entry.label, PLAIN), entry, plain)

@@ -49,7 +49,7 @@ class Table:
     def latex(self) -> str:
         """For the booktabs package; title and notes as comments."""
         table = self._tabulate("latex_booktabs", lambda cell: str(cell).join(BOLD) if _bold(cell) else str(cell))
-        table = table.replace(BOLD[0], r"\textbf{").replace(BOLD[1], "}").replace("±", r"$\pm$")
+        table = table.replace(BOLD[0], r"\textbf{").replace(BOLD[1], "}").replace("±", r"$\pm$").replace("†", r"\dag{}")
         return "\n".join([*(f"% {line}" for line in (self.title, self.lead, *self.notes) if line), table]) + "\n"
 
     def csv(self) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from reports.evidence.comparison import Comparison
 from reports.evidence.results import Results
-from reports.evidence.significance import MEAN, Certainty
+from reports.evidence.significance import MEAN, PairedTests
 from reports.tables.footnotes import INTERVAL
 from reports.tables.scores import difference
 from reports.tables.table import Table, Text
@@ -18,7 +18,7 @@ GAIN_NOTES = (
     "Points over a LoRA of the whole budget for each task, which shares nothing but the frozen base and what stands on it "
     "(heads, a projection of pictures) and trains as many times the parameters as there are tasks: a gain or a loss may "
     "come from sharing, from the number of parameters, or from the method.",
-    f"95% interval: {INTERVAL}. Bold: sure, as in How sure, by Holm's method among the pairs of a task with a reference.",
+    f"95% interval: {INTERVAL}. Bold: significant, by Holm's method among the pairs of a task with a reference.",
 )
 INSIDE_NOTES = (
     "Of trained adapters, mean over pairs of tasks. Gradient cosine: between the gradients of two tasks' mean losses on "
@@ -30,18 +30,18 @@ INSIDE_NOTES = (
 )
 
 
-def gain_table(comparison: Comparison, certainties: dict[int, Certainty], name: str) -> Table | None:
+def gain_table(comparison: Comparison, tests: dict[int, PairedTests], name: str) -> Table | None:
     """A row a task and budget, a column a method; None where no LoRA a task was measured."""
     labels = list(dict.fromkeys(entry.label for entry in comparison.entries if not entry.reference))
     rows = []
-    for budget, certainty in certainties.items():
-        entries = {entry.label: entry for entry in certainty.entries}
+    for budget, paired in tests.items():
+        entries = {entry.label: entry for entry in paired.entries}
         if ALONE not in entries:
             continue
         alone = entries[ALONE]
         for task in (*comparison.majority, MEAN):
             cells = [
-                difference(certainty.contest(label, ALONE, task), entries[label], alone) if label in entries else ""
+                difference(paired.difference(label, ALONE, task), entries[label], alone) if label in entries else ""
                 for label in labels
             ]
             score = alone.score if task == MEAN else alone.tasks[task]

@@ -1,9 +1,10 @@
-"""Resampled scores, corrected p-values and contests, against closed forms and scikit-learn."""
+"""Resampled scores and paired differences of records, against closed forms, scikit-learn and simulation."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -16,21 +17,13 @@ from test_runner import mtl_lora
 
 from benchmarks.scoring.metrics import METRICS, Scored
 from benchmarks.scoring.resampling import WEIGHTED, draw, weighted_scores
+from benchmarks.suites import find_suite
 from benchmarks.suites.spec import Task
 from mtl_lora import InvalidInput
 from reports.evidence.comparison import by_pictures, compare, of_pictures
+from reports.evidence.differences import LEVEL, holm, judge
 from reports.evidence.results import PUBLISHED, Results
-from reports.evidence.significance import (
-    LEVEL,
-    RESAMPLES,
-    Certainty,
-    Contest,
-    draw_seeds,
-    holm,
-    judge,
-    mean_over_seeds,
-    two_sided,
-)
+from reports.evidence.significance import PairedTests, improvement, paired_tests, resample
 from reports.figures.scores import pareto_front
 from reports.tables.scores import score_table
 from reports.tables.significance import sentences
@@ -63,9 +56,9 @@ def study(folder: Path, right: dict[str, dict[int, float]]) -> Results:
     return Results(folder)
 
 
-def certainty(results: Results) -> Certainty:
+def paired(results: Results, margin: float = 1.0) -> PairedTests:
     (comparison,) = compare(results.records)
-    return Certainty(comparison, 1000, results)
+    return paired_tests(comparison, results, margin)[1000]
 
 
 def scored(metric: str) -> Scored:
@@ -107,108 +100,83 @@ def test_a_resample_is_as_large_as_the_sample() -> None:
     assert (weights @ values / 50).std() == pytest.approx(values.std() / 50**0.5, rel=0.05)
 
 
-@pytest.mark.parametrize("seeds", [2, 3, 5])
-def test_seeds_vary_a_mean_by_its_unbiased_standard_error(seeds: int) -> None:
-    values = np.random.default_rng(seeds).normal(size=seeds)
-    draws = draw_seeds(np.random.default_rng(0), seeds)
-    resampled = mean_over_seeds(np.broadcast_to(values, (len(draws), seeds)), draws)
-    assert resampled.std() == pytest.approx(values.std(ddof=1) / seeds**0.5, rel=0.08)
-    assert resampled.mean() == pytest.approx(values.mean(), abs=4 * values.std() / len(draws) ** 0.5)
-
-
-def test_one_seed_is_drawn_always() -> None:
-    draws = draw_seeds(np.random.default_rng(0), 1)
-    values = np.random.default_rng(1).normal(size=(len(draws), 1, 2))
-    assert (mean_over_seeds(values, draws) == values[:, 0]).all()
-
-
-def test_holm_on_his_own_terms() -> None:
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.6, 0.9]) == pytest.approx([1.0, 1.0]) and holm([]) == []
-
-
-def test_p_is_that_of_a_normal_distribution() -> None:
-    resampled = np.random.default_rng(0).normal(1.5, 1.0, 200_000)
-    assert two_sided(resampled) == pytest.approx(2 * stats.norm.sf(1.5), rel=0.02)
-    assert two_sided(resampled - 1.5) > 0.99 and two_sided(np.full(99, 3.0)) == pytest.approx(0.02)
-
-
-@pytest.mark.parametrize("spread", [0.0, 2.5, 10.0])
-def test_intervals_cover_and_equal_methods_are_seldom_told_apart(spread: float) -> None:
-    """Five equal methods, three seeds, however much seeds differ. spread: of seeds, by the standard error of the rows.
-
-    In one family of ten pairs in twenty, or fewer, may any pair be called different, and 95% of intervals must hold 0 (here
-    with some room for chance).
-    The bootstrap alone and Student's t alone each fail at one end, or this test could not tell them from both together.
-    """
-    rng, methods, seeds = np.random.default_rng(1), 5, 3
-    covered, found = {"both": [], "bootstrap": [], "t": []}, {"both": 0, "bootstrap": 0}
-    for _ in range(200):
-        rows = rng.normal(size=(methods, 1))  # the error of the scored rows, which all seeds of a method share
-        scores = rows + rng.normal(0, spread, (methods, seeds))
-        drawn = scores + rng.normal(size=(RESAMPLES, methods, 1))
-        draws = draw_seeds(rng, seeds)
-        values = {"both": [], "bootstrap": []}
-        for i, j in combinations(range(methods), 2):
-            differences, resampled = scores[i] - scores[j], mean_over_seeds(drawn[:, i] - drawn[:, j], draws)
-            half, p = judge(differences, resampled)
-            low, high = np.percentile(resampled, [2.5, 97.5])
-            error = differences.std(ddof=1) / seeds**0.5
-            covered["both"].append(abs(differences.mean()) <= half)
-            covered["bootstrap"].append(low <= 0 <= high)
-            covered["t"].append(abs(differences.mean()) <= stats.t.ppf(0.975, seeds - 1) * error)
-            values["both"].append(p)
-            values["bootstrap"].append(two_sided(resampled))
-        for kind, own in values.items():
-            found[kind] += min(holm(own)) < LEVEL
-    assert np.mean(covered["both"]) > 0.94 and found["both"] <= 0.08 * 200
-    if spread == 0:
-        assert np.mean(covered["t"]) < 0.1
-    if spread == 10:
-        assert np.mean(covered["bootstrap"]) < 0.85 and found["bootstrap"] > 0.25 * 200
-
-
-def test_what_is_sure() -> None:
-    contest = Contest(difference=2.0, half=1.5, p=0.01, seeds=3, effect=1.0)
-    assert contest.sure and contest.verdict == "surely ahead" and str(contest) == "+2.0 ± 1.5"
-    assert contest.reversed.verdict == "surely behind" and contest.reversed.effect == -1
-    for doubt, verdict in (
-        ({"p": 0.06}, "ahead, but not surely"),
-        ({"half": 2.5}, "no difference shown"),
-        ({"seeds": 1}, "ahead, but not surely"),
-    ):
-        other = Contest(**(vars(contest) | doubt))
-        assert not other.sure and other.verdict == verdict
-
-
 def test_the_pareto_front_drops_what_is_beaten() -> None:
     points = [(40, 9.0), (20, 4.0), (10, 5.0), (20, 6.0), (30, 6.0)]
     assert pareto_front(points) == [2, 3, 0]
 
 
-def test_a_contest_is_paired_and_corrected_among_its_kind(tmp_path: Path) -> None:
+def test_a_difference_is_paired_and_corrected_within_its_family(tmp_path: Path) -> None:
     seeds = {0: 0.70, 1: 0.71, 2: 0.72}
-    right = {"lora": seeds, "dora": seeds, "mtl-lora": {s: r + 0.1 for s, r in seeds.items()}}
-    found = certainty(study(tmp_path, right | {"lora-per-task": {s: r + 0.2 for s, r in seeds.items()}}))
-    contest = found.contest("mtl-lora", "lora")
-    assert contest.difference == pytest.approx(10) and contest.seeds == 3 and contest.sure
-    # Two tasks of 400 rows, three seeds whose answers have nothing in common: binomial variances add up. They count twice,
-    # as rows are drawn and seeds are, whose scores differ by their rows: with like seeds the interval is on the safe side.
-    variance = 2 * sum(share * (1 - share) for share in (0.71, 0.81)) / (2 * SCORED * 3)
-    assert contest.half == pytest.approx(1.96 * 100 * variance**0.5, rel=0.25)
-    # Three pairs of matched methods: nothing smaller than three times the smallest p can come out.
-    assert contest.p == pytest.approx(3 * 2 / (RESAMPLES + 1)) and found.contest("lora", "dora").p > 0.2
-    assert found.contest("lora-per-task", "lora").p == pytest.approx(3 * 2 / (RESAMPLES + 1))
-    assert found.best() == "mtl-lora" and found.best("piqa") == "mtl-lora"
-    assert found.contest("lora", "mtl-lora") == contest.reversed and found.contest("lora", "lora") is None
+    ahead = {"dora": 0.01, "mtl-lora": 0.1}
+    right = {"lora": seeds} | {name: {s: r + more for s, r in seeds.items()} for name, more in ahead.items()}
+    tests = paired(study(tmp_path, right | {"lora-per-task": {s: r + 0.2 for s, r in seeds.items()}}))
+    found = tests.difference("mtl-lora", "lora")
+    assert found.value == pytest.approx(10) and found.seeds == 3 and found.verdict == "better"
+    # Two tasks of 400 rows, three seeds whose answers have nothing in common: binomial variances add up.
+    variance = 2 * 1e4 * sum(share * (1 - share) for share in (0.71, 0.81)) / (2 * SCORED * 3) / 2
+    assert found.rows_variance == pytest.approx(variance, rel=0.15)
+    assert found.seeds_variance == pytest.approx(0, abs=1e-9) and found.half == pytest.approx(1.96 * variance**0.5, rel=0.1)
+    # Families: dora and mtl-lora against lora; dora against mtl-lora; each of the three against the reference.
+    families = {pair: tests.difference(*pair).family for pair in combinations([*right, "lora-per-task"], 2)}
+    assert families["lora", "dora"] == families["lora", "mtl-lora"] == 2 and families["dora", "mtl-lora"] == 1
+    assert all(families[name, "lora-per-task"] == 3 for name in right)
+    alone = 2 * stats.norm.sf(found.value / found.rows_variance**0.5)
+    assert found.p == pytest.approx(2 * alone, rel=1e-3) and tests.difference("lora", "dora").p > 0.2
+    assert tests.best() == "mtl-lora" and tests.best("piqa") == "mtl-lora"
+    assert tests.difference("lora", "mtl-lora") == found.reversed and tests.difference("lora", "lora") is None
+    assert found.improvement == 1
 
 
-def test_seeds_that_disagree_leave_nothing_sure(tmp_path: Path) -> None:
+def test_the_probability_of_improvement_counts_equal_scores_as_half() -> None:
+    first, second = np.array([[1.0, 5.0], [2.0, 5.0]]), np.array([[1.0, 4.0], [0.0, 6.0]])
+    assert improvement(first, second) == pytest.approx([3.5 / 4, 0.5])
+
+
+def test_seeds_that_disagree_leave_it_undecided(tmp_path: Path) -> None:
     right = {"lora": {0: 0.5, 1: 0.5, 2: 0.5}, "mtl-lora": {0: 0.50, 1: 0.55, 2: 0.9}}
-    found = certainty(study(tmp_path, right))
-    contest = found.contest("mtl-lora", "lora")
-    assert contest.difference == pytest.approx(15, abs=0.2) and not contest.sure and found.best() is None
-    assert contest.half == pytest.approx(stats.t.ppf(0.975, 2) * np.std([0, 5, 40], ddof=1) / 3**0.5, rel=0.01)
+    tests = paired(study(tmp_path, right))
+    found = tests.difference("mtl-lora", "lora")
+    assert found.value == pytest.approx(15, abs=0.2) and found.verdict == "undecided" and tests.best() is None
+    assert found.half == pytest.approx(stats.t.ppf(0.975, 2) * np.std([0, 5, 40], ddof=1) / 3**0.5, rel=0.01)
+    assert found.plan.seeds > 3
+
+
+def test_the_margin_is_given_beforehand(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    right = {"lora": {0: 0.70, 1: 0.71, 2: 0.72}, "dora": {0: 0.71, 1: 0.70, 2: 0.72}}
+    results = study(tmp_path, right)
+    assert paired(results).difference("dora", "lora").verdict == "undecided"
+    assert paired(results, margin=20).difference("dora", "lora").verdict == "equivalent"
+    assert mtl_lora("report", "--results", tmp_path, "--margin", "20") == 0
+    pairs = (tmp_path / "report" / "tables" / "commonsense-pairs.md").read_text()
+    assert "| equivalent |" in pairs and "Margin: 20 points." in pairs
+    capsys.readouterr()
+    for margin in ("0", "-1", "nan", "100"):
+        assert mtl_lora("report", "--results", tmp_path, "--margin", margin) == 2
+        (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("mtl-lora:")]
+        assert "it lies between 0 and 100" in line
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.4])
+def test_scored_rows_that_seeds_share_are_not_taken_for_independent(spread: float) -> None:
+    """From single answers: five methods that are equal on all the rows there are, though not on those that were drawn.
+
+    spread: of seeds, by the spread of rows. In one family in twenty may any pair be called different.
+    """
+    rng, task, methods, seeds, studies = np.random.default_rng(0), find_suite("commonsense").select(["piqa"]), 5, 3, 150
+    pairs, wrong, covered = [*combinations(range(methods), 2)], 0, []
+    for _ in range(studies):
+        ease = rng.normal(size=300) + rng.normal(size=(methods, 1, 300)) + spread * rng.normal(size=(methods, seeds, 1))
+        answers = (ease + 0.3 * rng.normal(size=(methods, seeds, 300)) < 0.5).astype(float).reshape(-1, 300)
+        frames = [pd.DataFrame({"label": 0.0, "prediction": own}) for own in answers]
+        (weights,) = draw(rng, 300, 200)
+        resampled = 100 * weighted_scores(task[0], frames, weights).reshape(-1, methods, seeds).mean(2)
+        scores = 100 * (answers == 0).mean(1).reshape(methods, seeds)
+        first, second = map(list, zip(*pairs, strict=True))
+        differences = (scores[first] - scores[second]).T
+        found = judge(differences, (resampled[:, first] - resampled[:, second]).var(0, ddof=1), margin=1.0)
+        wrong += min(holm(found.p)) < LEVEL
+        covered.append(np.abs(differences.mean(0)) <= found.half)
+    assert wrong <= 0.08 * studies and np.mean(covered) > 0.93  # with some room for chance
 
 
 def test_sentences_claim_what_the_seeds_in_common_show(tmp_path: Path) -> None:
@@ -216,9 +184,9 @@ def test_sentences_claim_what_the_seeds_in_common_show(tmp_path: Path) -> None:
     right = {"lora": dict.fromkeys(range(3), 0.7), "mtl-lora": {s: 0.6 if s < 3 else 0.95 for s in range(6)}}
     results = study(tmp_path, right)
     (comparison,) = compare(results.records)
-    leader, over = sentences(comparison, 1000, certainty(results))
-    assert leader == "At 1,000 adapter parameters, 3 seeds: lora has the highest mean, 70.0: surely ahead of mtl-lora."
-    assert over.startswith("mtl-lora over lora: -10.0 ±") and over.endswith("surely behind.")
+    leader, over = sentences(comparison, 1000, paired(results))
+    assert leader == "At 1,000 adapter parameters, 3 seeds: lora has the highest mean, 70.0: better than mtl-lora."
+    assert over.startswith("mtl-lora against lora: -10.0 ±") and over.endswith(": worse.")
 
 
 def test_nobody_leads_where_seeds_do_not_agree_on_it(tmp_path: Path) -> None:
@@ -226,9 +194,9 @@ def test_nobody_leads_where_seeds_do_not_agree_on_it(tmp_path: Path) -> None:
     right = {"lora": {0: 0.7} | dict.fromkeys(range(1, 5), 0.5), "dora": {0: 0.6}, "mtl-lora": dict.fromkeys(range(5), 0.65)}
     results = study(tmp_path, right)
     (comparison,) = compare(results.records)
-    leader, _ = sentences(comparison, 1000, certainty(results))
+    leader, _ = sentences(comparison, 1000, paired(results))
     assert leader.endswith("methods have different seeds, and these do not agree on who leads.")
-    table = score_table(comparison, 1000, certainty(results), "t")
+    table = score_table(comparison, 1000, paired(results), "t")
     (over,) = [row for row in table.rows if row[0] == "over lora"]
     shown = dict(zip(table.header, map(str, over), strict=True))
     assert shown["dora"].startswith("-10.0 ±") and shown["dora"].endswith(", 1 seed")  # of means that differ by +6
@@ -237,9 +205,19 @@ def test_nobody_leads_where_seeds_do_not_agree_on_it(tmp_path: Path) -> None:
 
 def test_references_are_not_compared_with_each_other(tmp_path: Path) -> None:
     seeds = {0: 0.6, 1: 0.7}
-    found = certainty(study(tmp_path, {"lora": seeds, "lora-per-task": seeds, "heads-only": seeds}))
-    assert found.contest("lora", "heads-only") and found.contest("lora", "lora-per-task")
-    assert found.contest("heads-only", "lora-per-task") is None
+    tests = paired(study(tmp_path, {"lora": seeds, "lora-per-task": seeds, "heads-only": seeds}))
+    assert tests.difference("lora", "heads-only") and tests.difference("lora", "lora-per-task")
+    assert tests.difference("heads-only", "lora-per-task") is None
+
+
+def test_a_score_that_is_the_majority_baselines_is_marked(tmp_path: Path) -> None:
+    results = study(tmp_path, {"lora": {0: 0.5, 1: 0.6}, "mtl-lora": {0: 0.5, 1: 0.5}, "dora": {0: 0.6, 1: 0.7}})
+    (comparison,) = compare(results.records)
+    comparison = replace(comparison, majority=dict.fromkeys(comparison.majority, 50.0))
+    table = score_table(comparison, 1000, paired(results), "t")
+    shown = dict(zip(table.header, map(str, table.rows[0]), strict=True))
+    assert shown["lora"].endswith("†1/2") and shown["mtl-lora"].endswith("†") and "†" not in shown["dora"]
+    assert any(note.startswith("†") for note in table.notes)
 
 
 def test_a_control_is_paired_by_rows(tmp_path: Path) -> None:
@@ -255,14 +233,14 @@ def test_a_control_is_paired_by_rows(tmp_path: Path) -> None:
     shutil.copy(results.predictions_path("lora0"), results.predictions_path("other"))
     (family,) = by_pictures(compare(results.records))
     kinds = of_pictures(family, "lora", 1000)
-    contest = Certainty(kinds, 1000, results).contest("own", "shuffled", "piqa")
-    assert (contest.difference, contest.half) == (0, 0)
+    found = PairedTests(kinds, 1000, resample(kinds, results)).difference("own", "shuffled", "piqa")
+    assert (found.value, found.half) == (0, 0)
 
 
-def test_one_seed_is_never_sure(tmp_path: Path) -> None:
+def test_one_seed_decides_nothing(tmp_path: Path) -> None:
     results = study(tmp_path, {"lora": {0: 0.5}, "mtl-lora": {0: 0.9}})
     (comparison,) = compare(results.records)
-    leader, _ = sentences(comparison, 1000, certainty(results))
+    leader, _ = sentences(comparison, 1000, paired(results))
     assert leader.endswith("mtl-lora has the highest mean, 90.0: ahead, with one seed, of lora.")
 
 
@@ -271,7 +249,7 @@ def test_a_report_of_few_methods(kinds: list[str], tmp_path: Path) -> None:
     study(tmp_path, {kind: {0: 0.6, 1: 0.7} for kind in kinds})
     assert mtl_lora("report", "--results", tmp_path) == 0
     tables = {path.stem for path in (tmp_path / "report" / "tables").glob("*.csv")}
-    assert ("commonsense-contests" in tables) == (len(kinds) > 1)
+    assert ("commonsense-pairs" in tables) == (len(kinds) > 1)
 
 
 BAD = {
@@ -303,10 +281,10 @@ def test_predictions_of_other_rows_are_refused(tmp_path: Path) -> None:
     results = study(tmp_path, {"lora": {0: 0.5}, "mtl-lora": {0: 0.6}})
     frame = results.predictions("lora0")
     frame.sample(frac=1, random_state=0).to_parquet(results.predictions_path("lora0"), index=False)
-    assert certainty(results).contest("mtl-lora", "lora").difference == pytest.approx(10)  # their order does not matter
+    assert paired(results).difference("mtl-lora", "lora").value == pytest.approx(10)  # their order does not matter
     frame.assign(row=frame["row"] + 1).to_parquet(results.predictions_path("lora0"), index=False)
     with pytest.raises(InvalidInput, match="are not of the same rows of task piqa"):
-        certainty(results)
+        paired(results)
 
 
 def test_a_report_replaces_an_earlier_one_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
