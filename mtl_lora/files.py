@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mtl_lora.errors import InvalidInput
 from mtl_lora.model import AdaptedModel
 
-FORMAT = "mtl-lora trained tensors 1"
+FORMAT = "mtl-lora trained tensors 2"  # 1 knew the base by its adapted layers alone
 
 
 def save_trained(model: nn.Module, path: Path | str) -> None:
@@ -30,16 +30,13 @@ def save_trained(model: nn.Module, path: Path | str) -> None:
 
 def load_trained(model: nn.Module, path: Path | str) -> None:
     """Read a file of :func:`save_trained` into a model of the same method, tasks and base; InvalidInput otherwise."""
+    trained = trained_tensors(model)
     try:
         with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise InvalidInput(f"{path} holds no trained tensors of this format ({FORMAT})")
-            _refuse_other(path, json.loads(metadata["description"]), describe(model))
+            _refuse_other(path, _description(path, file.metadata() or {}), describe(model))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (OSError, SafetensorError) as error:
         raise InvalidInput(f"{path} cannot be read as a safetensors file: {error}") from error
-    trained = trained_tensors(model)
     differing = trained.keys() ^ tensors.keys() | {
         n for n in trained.keys() & tensors.keys() if trained[n].shape != tensors[n].shape
     }
@@ -70,6 +67,23 @@ def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad} | buffers
 
 
+def _description(path: Path | str, metadata: dict[str, str]) -> dict[str, Any]:
+    """What :func:`describe` said when the file was written."""
+    found = metadata.get("format", "")
+    if not found.startswith(FORMAT[:-1]):
+        raise InvalidInput(f"{path} holds no trained tensors of this format ({FORMAT})")
+    if found != FORMAT:
+        raise InvalidInput(
+            f"{path} is of format {found!r}, which knew too little of its base model to be checked; "
+            f"this version reads {FORMAT!r}: train again"
+        )
+    try:
+        description = json.loads(metadata["description"])
+        return {"method": {**description["method"]}, "tasks": [*description["tasks"]], "base": str(description["base"])}
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidInput(f"{path} does not say what it belongs to: its metadata are damaged") from error
+
+
 def _refuse_other(path: Path | str, held: dict[str, Any], wanted: dict[str, Any]) -> None:
     kinds = (
         ("method", "another method", _settings),
@@ -86,12 +100,11 @@ def _settings(method: dict[str, Any]) -> str:
 
 
 def _fingerprint(model: AdaptedModel) -> str:
-    """A hash of the adapted layers' names, shapes and first values, the same in float32 and bfloat16."""
+    """A hash of every weight of the base that is not trained, the same in float32 and bfloat16."""
     digest = hashlib.sha256()
-    for name, layer in model.layers():
-        if layer.weight.requires_grad:  # trained too, so no mark of the base
-            continue
-        weight = layer.weight if layer._unmerged is None else layer._unmerged
-        digest.update(f"{name} {tuple(weight.shape)} ".encode())
-        digest.update(weight.detach().flatten()[:64].to("cpu", torch.bfloat16).view(torch.int16).numpy().tobytes())
+    adapters = {id(parameter) for parameter in model.adapter_parameters().values()}
+    for name, weight in model.base.named_parameters():
+        if not weight.requires_grad and id(weight) not in adapters:
+            digest.update(f"{name} {tuple(weight.shape)} ".encode())
+            digest.update(weight.detach().to("cpu", torch.bfloat16).contiguous().view(torch.int16).numpy())
     return f"{type(model.base).__name__} {digest.hexdigest()[:16]}"

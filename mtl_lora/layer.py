@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mtl_lora.context import TaskContext
+from mtl_lora.errors import InvalidInput
 from mtl_lora.method import Factors, Method, Shapes
 
 
@@ -37,7 +38,11 @@ class AdaptedLinear(nn.Module):
         self._constants = tuple(constants)
         for constant, value in constants.items():
             self.register_buffer(constant, value, persistent=False)
-        self.register_buffer("_unmerged", None, persistent=False)  # W, while a task is merged into the base
+        self.merged: str | None = None  # the task that is merged into the base; W is kept meanwhile
+        self.register_buffer("_unmerged", None, persistent=False)
+        self.register_state_dict_pre_hook(refuse_merged)
+        self.register_load_state_dict_pre_hook(refuse_merged)
+        self.train(base.training)
 
     @property
     def weight(self) -> Tensor:
@@ -78,13 +83,16 @@ class AdaptedLinear(nn.Module):
         """Put one task into the base weight; the layer then costs no more than its base."""
         merged = self.merged_weight(task)
         self._unmerged, self.base.weight.data = self.base.weight.data, merged
+        self.merged = self.context.tasks[task]
 
     def unmerge(self) -> None:
         """Put the base weight back, bit for bit."""
-        self.base.weight.data, self._unmerged = self._unmerged, None
+        self.base.weight.data, self._unmerged, self.merged = self._unmerged, None, None
 
     def forward(self, x: Tensor) -> Tensor:
-        if self._unmerged is not None:
+        if self.merged is not None:
+            if self.training and torch.is_grad_enabled():
+                refuse_merged(self)
             return self.base(x)
         params = self._params()
         down, core, up = self.method.factors(params)
@@ -116,6 +124,12 @@ class AdaptedLinear(nn.Module):
 
     def extra_repr(self) -> str:
         return repr(self.method)
+
+
+def refuse_merged(module: nn.Module, *_: object) -> None:
+    """InvalidInput while a task is merged into an adapted layer or model; takes what hooks are called with."""
+    if module.merged is not None:
+        raise InvalidInput(f"task {module.merged} is merged into the base: unmerge() before training, saving or loading")
 
 
 def new_parameters(shapes: Shapes, like: Tensor) -> nn.ParameterDict:

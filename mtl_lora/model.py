@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mtl_lora.context import TaskContext
 from mtl_lora.errors import InvalidInput
-from mtl_lora.layer import AdaptedLinear, generator, new_parameters
+from mtl_lora.layer import AdaptedLinear, generator, new_parameters, refuse_merged
 from mtl_lora.method import Method
 
 ALL_LINEAR = "all-linear"
@@ -50,6 +50,8 @@ class AdaptedModel(nn.Module):
             parent, _, child = name.rpartition(".")
             adapted = AdaptedLinear(layer, method, self.context, self.shared, seed, name)
             setattr(base.get_submodule(parent), child, adapted)
+        self.train(base.training)
+        self.register_load_state_dict_pre_hook(refuse_merged)  # before any layer is read
         self._keep_tasks_in_checkpoints()
 
     @property
@@ -148,6 +150,15 @@ class AdaptedModel(nn.Module):
             parent, _, child = name.rpartition(".")
             setattr(self.base.get_submodule(parent), child, layer.base)
         return self.base
+
+    def save_pretrained(self, *_: Any, **__: Any) -> None:
+        """Refused: the base's own would write its layers under names that load at random."""
+        raise InvalidInput(
+            "an adapted model is saved by save_trained(model, file); "
+            "unload(task).save_pretrained(folder) writes one task as a plain model"
+        )
+
+    push_to_hub = save_pretrained
 
     @torch.no_grad()
     def _first_output(self, inputs: Mapping[str, Any] | None, task: str) -> Tensor | None:

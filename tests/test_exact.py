@@ -18,6 +18,7 @@ from baselines.dora import DoRA
 from baselines.lora import LoRA
 from baselines.peft_format import export_peft, import_peft
 from mtl_lora import AdaptedLinear, AdaptedModel, InvalidInput, Method, MTLLoRA, load_trained, save_trained
+from mtl_lora.files import FORMAT
 
 IDS = torch.tensor([0, 1, 2, 0, 1, 2])
 
@@ -76,6 +77,51 @@ def test_a_merged_model_serves_its_task_alone(method: Method) -> None:
         logits(model, "a")
     with pytest.raises(InvalidInput, match=r"task b is merged already: unmerge\(\) first"):
         model.merge("a")
+
+
+def test_what_a_merged_model_cannot_do_is_refused_and_changes_nothing(method: Method, tmp_path: Path) -> None:
+    model = adapted_llama(method).train()
+    held = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    save_trained(model, tmp_path / "a")
+    optimizer = torch.optim.SGD(model.adapter_parameters().values(), lr=0.1)
+    model.merge("b", check={"input_ids": tokens()})
+    refused = (
+        model.state_dict,
+        model.base.state_dict,
+        lambda: model.load_state_dict({name: tensor + 1 for name, tensor in held.items()}),
+        lambda: save_trained(model, tmp_path / "b"),
+        lambda: load_trained(model, tmp_path / "a"),
+        lambda: model(tokens(), task_ids=["b"] * 6).logits.sum().backward(),
+    )
+    for act in refused:
+        with pytest.raises(
+            InvalidInput, match=r"task b is merged into the base: unmerge\(\) before .*training, saving or loading"
+        ):
+            act()
+    optimizer.step()
+    with torch.no_grad():
+        model(tokens(), task_ids=["b"] * 6)  # without gradients it may run in training mode
+    model.unmerge()
+    assert model.state_dict().keys() == held.keys()
+    assert all(torch.equal(tensor, held[name]) for name, tensor in model.state_dict().items())
+    load_trained(model, tmp_path / "a")
+
+
+def test_an_adapted_model_is_not_saved_as_if_it_were_plain(method: Method, tmp_path: Path) -> None:
+    model = adapted_llama(method)
+    with pytest.raises(InvalidInput, match=r"save_trained\(model, file\); unload\(task\)\.save_pretrained\(folder\)"):
+        model.save_pretrained(tmp_path)
+    assert not list(tmp_path.iterdir())
+    expected = logits(model, "c")
+    model.unload("c").save_pretrained(tmp_path)
+    again = type(tiny_llama()).from_pretrained(tmp_path)
+    torch.testing.assert_close(again(tokens()).logits, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_adapters_are_in_training_mode_exactly_where_their_base_is(method: Method) -> None:
+    for training in (True, False):
+        model = AdaptedModel(tiny_llama().train(training), method, TASKS, LLAMA_TARGETS)
+        assert {module.training for module in model.modules()} == {training}
 
 
 def test_unloading_leaves_the_plain_model(method: Method) -> None:
@@ -166,10 +212,24 @@ def test_files_of_something_else_are_refused(tmp_path: Path) -> None:
     refuses(adapted_llama(MTLLoRA(rank=4), tasks=["a", "c", "b"]), "is of other tasks: a, b, c; the model has a, c, b")
     other_base = AdaptedModel(tiny_llama(seed=5), MTLLoRA(rank=4), TASKS, LLAMA_TARGETS)
     refuses(other_base, "is of another base model: LlamaForCausalLM")
+    for part in ("model.embed_tokens", "model.layers.1.mlp.up_proj", "model.norm", "lm_head"):
+        other_base = adapted_llama(MTLLoRA(rank=4))
+        with torch.no_grad():
+            other_base.base.get_parameter(f"{part}.weight").view(-1)[-1].add_(0.1)
+        refuses(other_base, "is of another base model: LlamaForCausalLM")
     (tmp_path / "b").write_bytes(file.read_bytes()[:1000])
     refuses(adapted_llama(MTLLoRA(rank=4)), "cannot be read as a safetensors file", tmp_path / "b")
-    save_file(load_file(file), tmp_path / "c")
-    refuses(adapted_llama(MTLLoRA(rank=4)), "holds no trained tensors of this format", tmp_path / "c")
+    first = {"format": "mtl-lora trained tensors 1", "description": "{}"}
+    metadata = {
+        "holds no trained tensors": None,
+        "is of format 'mtl-lora trained tensors 1', which knew too little .* this version reads 'mtl-lora trained": first,
+        "does not say what it belongs to": {"format": FORMAT, "description": "{"},
+        "does not say what it belongs to ": {"format": FORMAT, "description": '{"method": 1}'},
+        " does not say what it belongs to": {"format": FORMAT},
+    }
+    for message, held in metadata.items():
+        save_file(load_file(file), tmp_path / "c", held)
+        refuses(adapted_llama(MTLLoRA(rank=4)), message.rstrip(), tmp_path / "c")
     refuses(adapted_llama(MTLLoRA(rank=4)), "cannot be read as a safetensors file", tmp_path / "absent")
 
 
