@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from test_runner import mtl_lora, predictions
+from tiny_cli import mtl_lora, predictions
 from tiny_mirror import CAUSAL, ENCODER, NO_DROPOUT, TEST_ROWS, make_mirror
 
 from benchmarks.experiment.protocols import RELEASED

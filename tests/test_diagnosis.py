@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from conftest import LLAMA_TARGETS, TASKS, adapted_llama, tiny_llama
 from sklearn.decomposition import PCA
 from sklearn.metrics import silhouette_score
-from test_runner import mtl_lora
+from tiny_cli import mtl_lora
 from tiny_mirror import CAUSAL, ENCODER, make_mirror
 from tiny_pictures import VISION, make_pictures
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
-from test_runner import mtl_lora, predictions, run_arguments
+from tiny_cli import mtl_lora, predictions, run_arguments
 from tiny_mirror import ENCODER, NO_DROPOUT, make_mirror
 from transformers import AutoModel, AutoTokenizer
 

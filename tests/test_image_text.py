@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from datasets import Dataset
-from test_runner import mtl_lora, predictions
+from tiny_cli import mtl_lora, predictions
 from tiny_mirror import CAUSAL, make_mirror
 from tiny_pictures import CLIP, OTHER_VISION, SEQ2SEQ, VISION, make_hub, make_pictures
 

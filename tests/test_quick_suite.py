@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_runner import mtl_lora, predictions
+from tiny_cli import mtl_lora, predictions
 
 from benchmarks.records.store import RunStore
 from benchmarks.world.forms import CAPTIONS

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import ALL_METHODS, method_id
-from test_runner import mtl_lora
+from tiny_cli import mtl_lora
 
 from benchmarks.answering import Pairs
 from benchmarks.data.splits import load_task

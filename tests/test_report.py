@@ -15,7 +15,7 @@ import pytest
 from conftest import RESULTS
 from selenium import webdriver
 from selenium.webdriver.support.ui import WebDriverWait
-from test_runner import mtl_lora
+from tiny_cli import mtl_lora
 
 from reports.evidence.comparison import Comparison, compare
 from reports.evidence.results import Results

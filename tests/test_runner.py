@@ -14,39 +14,19 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from safetensors.torch import load_file, save_file
+from tiny_cli import FAST, mtl_lora, predictions, run_arguments
 from tiny_mirror import CAUSAL, ENCODER, NO_DROPOUT, TEST_ROWS, make_mirror
 
-from benchmarks import cli
 from benchmarks.records.store import RunStore
 from benchmarks.scoring.metrics import Scored, task_score
 from benchmarks.suites import find_suite
 from benchmarks.training.trainer import MarkComplete
 from reports.evidence.comparison import t_interval
 
-FAST = ["--methods", "all", "--epochs", "1", "--batch-size", "16", "--learning-rate", "0.01", "--precision", "float32"]
-BUDGET = ["--budget", "16500"]
-
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_mirror(tmp_path_factory.mktemp("mirror"))
-
-
-def mtl_lora(*arguments: str | Path) -> int:
-    """Run the command line in this process; its exit status."""
-    before, sys.argv = sys.argv, ["mtl-lora", *map(str, arguments)]
-    try:
-        cli.main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    finally:
-        sys.argv = before
-    return 0
-
-
-def run_arguments(tiny: Path, results: Path, *more: str) -> list[str]:
-    model = ["--mirror", str(tiny), "--backbone", ENCODER, "--targets", "query,value,dense"]
-    return ["run", "nlu", *model, *FAST, *BUDGET, "--results", str(results), *more]
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +35,6 @@ def finished(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> RunStore:
     results = tmp_path_factory.mktemp("results")
     assert mtl_lora(*run_arguments(tiny, results, "--seeds", "0,1")) == 0
     return RunStore(results)
-
-
-def predictions(store: RunStore, run_id: str) -> pd.DataFrame:
-    return pd.read_parquet(store.record_path(run_id).with_suffix(".predictions.parquet"))
 
 
 def test_every_method_and_seed_leaves_a_whole_record(finished: RunStore) -> None:

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from conftest import RESULTS
 from scipy import stats
-from test_runner import mtl_lora
+from tiny_cli import mtl_lora
 
 from benchmarks.scoring.metrics import METRICS, Scored
 from benchmarks.scoring.resampling import WEIGHTED, draw, weighted_scores
