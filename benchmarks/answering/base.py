@@ -135,6 +135,15 @@ def text_vectors(
     return torch.cat(vectors)[order.argsort()]
 
 
+def likeliest(scores: Tensor) -> Tensor:
+    """The place (b,) of the highest of scores (b, options), where -inf is no option.
+
+    nan where a score is no number, which argmax would hide.
+    """
+    broken = scores.isnan() | (scores == torch.inf)
+    return torch.where(broken.any(1), torch.nan, scores.argmax(1).float())
+
+
 def by_sample(scores: Tensor, options: Tensor) -> Tensor:
     """Scores (rows,) of all samples' options, ``options`` (b,) of each, as (b, most options), -inf where there are fewer."""
     place = torch.arange(int(options.max()), device=scores.device)

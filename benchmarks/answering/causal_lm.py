@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from datasets import Dataset
 from torch import Tensor
-from transformers import GenerationConfig, PreTrainedTokenizerBase
+from transformers import GenerationConfig, LogitsProcessor, PreTrainedTokenizerBase
 
-from benchmarks.answering.base import AnswerMode, Batch, TaskModel, by_sample, pad
+from benchmarks.answering.base import AnswerMode, Batch, TaskModel, by_sample, likeliest, pad
 from benchmarks.answering.prompts import MATCHES, PROMPTS, find_answer, prompt, response
 from benchmarks.suites.spec import Task
 from mtl_lora import AdaptedModel, InvalidInput
@@ -59,7 +59,7 @@ class LanguageModel(TaskModel):
                 ids = input_ids[rows]
                 likelihood = _log_likelihood(self._logits(ids, attention_mask[rows], own_tasks[rows]), ids[:, 1:])
                 scores.append((likelihood * scored[rows, 1:]).sum(1))
-            return {"predictions": by_sample(torch.cat(scores), options).argmax(1).float()}
+            return {"predictions": likeliest(by_sample(torch.cat(scores), options))}
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "task_ids": task_ids}
         return {"predictions": written(self.backbone, inputs, input_ids.shape[1])}
 
@@ -187,7 +187,7 @@ class Generation(Language):
         self, task: Task, outputs: dict[str, np.ndarray], tokenizer: PreTrainedTokenizerBase
     ) -> dict[str, np.ndarray | list[str]]:
         """ "prediction" is NaN where the text gives no answer; "text" is what was generated."""
-        texts = tokenizer.batch_decode(outputs["predictions"], skip_special_tokens=True)
+        texts = tokenizer.batch_decode(outputs["predictions"].astype(int), skip_special_tokens=True)
         found = [find_answer(text, task.labels, self.match) for text in texts]
         return {"prediction": np.array([np.nan if f is None else f for f in found], dtype=np.float32), "text": texts}
 
@@ -200,9 +200,25 @@ def write_greedily(model: AdaptedModel, new_tokens: int, end: int | list[int], f
 
 
 def written(model: AdaptedModel, inputs: dict[str, Tensor], prefix: int) -> Tensor:
-    """What ``generate`` writes after the ``prefix`` tokens that it gives back, padded to (b, new tokens)."""
-    made, config = model.generate(**inputs)[:, prefix:], model.base.generation_config
-    return F.pad(made, (0, config.max_new_tokens - made.shape[1]), value=config.pad_token_id)
+    """What ``generate`` writes after the ``prefix`` tokens that it gives back, padded to (b, new tokens).
+
+    nan in rows where a word was chosen by scores that are no numbers.
+    """
+    noted = _Broken()
+    made, config = model.generate(**inputs, logits_processor=[noted])[:, prefix:], model.base.generation_config
+    padded = F.pad(made, (0, config.max_new_tokens - made.shape[1]), value=config.pad_token_id)
+    return torch.where(noted.rows[:, None], torch.nan, padded.float())
+
+
+class _Broken(LogitsProcessor):
+    """Notes the rows (b,) whose scores are nan somewhere, of which ``generate`` would make words all the same."""
+
+    rows: Tensor | None = None
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        broken = scores.isnan().any(1)
+        self.rows = broken if self.rows is None else self.rows | broken
+        return scores
 
 
 def answer_loss(logits: Tensor, labels: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from datasets import Dataset
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from benchmarks.answering.base import AnswerMode, Batch, TaskModel, pad_texts, pool, text_vectors
+from benchmarks.answering.base import AnswerMode, Batch, TaskModel, likeliest, pad_texts, pool, text_vectors
 from benchmarks.suites.spec import Task
 from benchmarks.world.encoder import PATCH, PATCHES
 from benchmarks.world.forms import decode_picture
@@ -100,7 +100,7 @@ class HeadModel(TaskModel):
         graded_by = low + span * grade.sigmoid()
         last = logits.softmax(1).gather(1, self.outputs[task_ids, None] - 1)[:, 0]
         result = {
-            "predictions": torch.where(graded, graded_by, logits.argmax(1).float()),
+            "predictions": torch.where(graded, graded_by, likeliest(logits)),
             "confidence": torch.where(graded, graded_by, last),
         }
         if labels is not None:

@@ -12,7 +12,7 @@ from datasets import Dataset
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from benchmarks.answering.base import AnswerMode, Batch, TaskModel, by_sample, pad_texts, text_vectors
+from benchmarks.answering.base import AnswerMode, Batch, TaskModel, by_sample, likeliest, pad_texts, text_vectors
 from benchmarks.suites.spec import Task
 from mtl_lora import AdaptedModel
 
@@ -48,7 +48,7 @@ class PairModel(TaskModel):
         vectors = text_vectors(self.backbone, input_ids, attention_mask, texts, task_ids, self.pooling)
         questions = (vectors[texts.cumsum(0) - texts] * self.heads(task_ids)).repeat_interleave(texts, dim=0)
         scores = by_sample(SHARPNESS * (questions * vectors).sum(1), texts)[:, 1:]
-        result = {"predictions": scores.argmax(1).float()}
+        result = {"predictions": likeliest(scores)}
         if labels is not None:
             result["loss"] = F.cross_entropy(scores, labels)
         return result

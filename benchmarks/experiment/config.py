@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,9 +39,15 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.sampling not in SAMPLING:
             raise unknown("sampling", self.sampling, SAMPLING)
-        for name in ("epochs", "batch_size", "learning_rate", "temperature"):
-            if getattr(self, name) <= 0:
-                raise InvalidInput(f"{name.replace('_', ' ')} must be above 0, not {getattr(self, name)}")
+        for names, fits, allowed in (
+            (("epochs", "batch_size", "learning_rate", "scaling", "temperature"), _positive, "a finite number above 0"),
+            (("weight_decay",), lambda value: value == 0 or _positive(value), "a finite number of at least 0"),
+            (("warmup",), lambda value: 0 <= value <= 1, "a part of the steps, from 0 to 1"),
+            (("dropout",), lambda value: 0 <= value < 1, "in [0, 1)"),
+        ):
+            for name in names:
+                if not fits(getattr(self, name)):
+                    raise InvalidInput(f"{name.replace('_', ' ')} must be {allowed}, not {getattr(self, name)}")
         if (self.sampling == "temperature") != (self.temperature > 1):
             raise InvalidInput(
                 f"temperature sampling goes with a temperature above 1, not {self.sampling} with {self.temperature:g}"
@@ -120,6 +127,10 @@ class RunConfig:
         size = f", rank {self.method['rank']}" if self.budget else ""
         conflict = "" if self.conflict is None else f", conflict {self.conflict:g}"
         return f"{self.method['label']}{size}{conflict}, seed {self.seed}"
+
+
+def _positive(value: float) -> bool:
+    return 0 < value < math.inf
 
 
 def steps(sizes: Sequence[int], recipe: Recipe) -> int:

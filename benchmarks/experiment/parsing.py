@@ -70,6 +70,8 @@ def _parse_settings(name: str, pairs: list[str], defaults: Mapping[str, Any]) ->
             settings[key] = type(defaults[key])(value)
         except ValueError as error:
             raise InvalidInput(f"{name}: {key} must be of the kind of {defaults[key]!r}, not {value!r}") from error
+        if isinstance(settings[key], float) and not math.isfinite(settings[key]):
+            raise InvalidInput(f"{name}: {key} must be a finite number, not {value!r}")
     return settings
 
 

@@ -27,6 +27,7 @@ from benchmarks.progress import duration
 from benchmarks.records import environment, schema
 from benchmarks.records.store import RunStore
 from benchmarks.training.batches import Collator, encode, features_for, lengths, schedule
+from benchmarks.training.divergence import refuse_diverged
 from benchmarks.training.image_features import Features
 from benchmarks.training.model import build_model
 from benchmarks.training.predictions import grade_task, read_predictions
@@ -141,13 +142,15 @@ class _Worker:
                 trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
             trained = time.monotonic()
             outputs = trainer.predict(test).predictions
+            losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+            refuse_diverged(run.title, losses, model, outputs if isinstance(outputs, tuple) else (outputs,))
             predictions = read_predictions(self.study.data, test, mode, outputs, self.tokenizer)
         finally:
             progress.close()
         training = {
             "steps": trainer.state.global_step,
             "samples": trainer.state.global_step * recipe.batch_size,
-            "loss": [entry["loss"] for entry in trainer.state.log_history if "loss" in entry],
+            "loss": losses,
             "seconds": trained - start,
             "resumed_from_step": checkpoint_step(checkpoint),
             "evaluation_seconds": time.monotonic() - trained,

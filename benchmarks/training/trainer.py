@@ -13,6 +13,7 @@ from torch import nn
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from benchmarks.experiment.config import Recipe, RunConfig
+from benchmarks.training.divergence import Diverged
 from mtl_lora import InvalidInput, load_trained, save_trained
 
 CHECKPOINTS_A_RUN = 10
@@ -106,7 +107,7 @@ class StopAtNaN(TrainerCallback):
 
     def on_log(self, args: TrainingArguments, state: Any, control: Any, logs: dict[str, float], **kwargs: Any) -> None:
         if not np.isfinite(logs.get("loss", 0.0)):
-            raise InvalidInput(f"{self.title}: the loss became {logs['loss']}; try a lower --learning-rate")
+            raise Diverged(self.title, f"the loss became {logs['loss']}")
 
 
 def last_checkpoint(folder: Path) -> Path | None:
