@@ -22,9 +22,9 @@ RESULTS = Path("results")
 
 def source_of(mirror: Path | None, features: Path | None = None) -> Source:
     """Where data and models come from."""
-    from benchmarks.sources import FEATURES, Source
+    from benchmarks.sources import Source
 
-    return Source(mirror, features or FEATURES)
+    return Source(mirror, features)
 
 
 def with_study_options(command: Callable) -> Callable:

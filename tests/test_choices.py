@@ -73,7 +73,7 @@ def test_a_row_that_is_wrong_is_named_with_its_file(source: Source, tmp_path: Pa
         json.dumps([good, {"answer": "true"}]): r"boolq/train.json, row 1: instruction is None, not text",
         json.dumps([good | {"instruction": "x, question: y\n\nAnswer format: true"}]): "row 0: it offers a single option",
         "[]": "boolq/train.json is empty",
-        "{not json": "boolq/train.json is not a JSON list of rows",
+        "{not json": "boolq/train.json cannot be read: Expecting property name",
         json.dumps([{"question": "so?"}]): "boolq/train.json has no column 'instruction'; it has question",
     }.items():
         (folder / "train.json").write_text(rows)

@@ -138,7 +138,7 @@ def test_the_encoder_is_small_and_the_one_the_preset_pins() -> None:
 
 
 def test_weights_that_are_not_the_pinned_ones_are_refused() -> None:
-    with pytest.raises(InvalidInput, match="the weights of world-encoder are not those of sha256:00"):
+    with pytest.raises(InvalidInput, match="model world-encoder has other weights than revision sha256:00"):
         Source().model("world-encoder", "sha256:00", torch.float32)
 
 

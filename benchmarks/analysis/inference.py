@@ -21,6 +21,7 @@ from benchmarks.experiment.config import RunConfig
 from benchmarks.experiment.protocols import answer_mode_of, max_length_of
 from benchmarks.records.store import RunStore
 from benchmarks.sources import Source
+from benchmarks.sources.backbones import refuse_other
 from benchmarks.suites.spec import Task
 from benchmarks.training.batches import Collator
 from benchmarks.training.image_features import OfFiles
@@ -50,10 +51,12 @@ class FinishedRun:
         if not store.trained_path(run_id).exists():
             raise InvalidInput(f"{store.trained_path(run_id)} is missing: remove the record too and run it again")
         run = RunConfig.of(record)
+        backbone, revision = run.backbone["id"], run.backbone["revision"]
+        refuse_other(backbone, source.identity(backbone, revision), record["environment"], f"run {run_id}")
         model = build_model(run, source)
         load_trained(model, store.trained_path(run_id))
         model.to("cuda" if torch.cuda.is_available() else "cpu")
-        return cls(run, model.eval(), source.tokenizer(run.backbone["id"], run.backbone["revision"]), source)
+        return cls(run, model.eval(), source.tokenizer(backbone, revision), source)
 
     def task(self, name: str) -> Task:
         """The task of that name, or InvalidInput that lists the run's."""

@@ -93,7 +93,7 @@ PICTURE_PRESETS = {
             summary="ViT-tiny and a language model of 3.1M parameters: minutes on a CPU",
             backbone=Backbone(
                 id="tinystories/stories3m",
-                revision=None,
+                revision="sha256:3dd5f8b7c1b884d96383d0a6725a2b355cd92b0710cd2981f3972ac38b1fe39e",
                 pooling="last",
                 max_length=128,
                 targets=("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
@@ -103,6 +103,7 @@ PICTURE_PRESETS = {
             recipe=Recipe(epochs=3, batch_size=32, learning_rate=1e-3),
             mode=VisionLanguage(
                 vision="WinKawaks/vit-tiny-patch16-224",
+                vision_revision="sha256:e38e9a739c27dfdd9473fc1ee189c2c9ed4eb7ca2c0d07cf341f800b627bb9e8",
                 vision_width=192,
                 grid=6,
                 end=1,  # <s>, by which its training set parts stories; it has never seen </s>

@@ -11,7 +11,7 @@ from benchmarks.experiment.parsing import parse_answer_mode, parse_conflicts, pa
 from benchmarks.experiment.presets import Preset, find_preset
 from benchmarks.experiment.study import Study
 from benchmarks.experiment.study_options import StudyOptions
-from benchmarks.sources import FEATURES, Source
+from benchmarks.sources import Source
 from benchmarks.suites import find_suite
 from benchmarks.suites.spec import Suite
 from mtl_lora.errors import InvalidInput
@@ -24,7 +24,7 @@ def studies(options: StudyOptions) -> list[Study]:
     """What the options ask for: a study for each conflict, one where the data knows none."""
     if options.budget and options.protocol == "paper":
         raise InvalidInput("protocol paper has the released rank for every method: --budget goes with protocol matched")
-    suite, source = find_suite(options.suite), Source(options.mirror, options.features or FEATURES)
+    suite, source = find_suite(options.suite), Source(options.mirror, options.features)
     preset = find_preset(options.preset or suite.preset, suite.pictures)
     backbone, protocol = _backbone(options, preset), options.protocol
     mode = preset.mode or default_answer_mode(suite, backbone, protocol)

@@ -39,7 +39,7 @@ class StudyOptions:
     max_train: Annotated[int | None, typer.Option(help="at most so many training rows a task")] = None
     max_eval: Annotated[int | None, typer.Option(help="at most so many scored rows a task")] = None
     split: Annotated[str, typer.Option(help="score on test, or on dev: training rows set apart")] = "test"
-    backbone: Annotated[str | None, typer.Option(help="another model: hub id or folder")] = None
+    backbone: Annotated[str | None, typer.Option(help="another model: hub id, or a folder as ./folder")] = None
     pooling: Annotated[str | None, typer.Option(help="mean over tokens, or the last token")] = None
     targets: Annotated[str | None, typer.Option(help="modules to adapt: query,value; or all-linear")] = None
     max_length: Annotated[int | None, typer.Option(help="tokens a sample is cut at")] = None

@@ -8,14 +8,12 @@ from pathlib import Path
 from benchmarks.sources.backbones import Backbones
 from benchmarks.sources.datasets import Datasets
 
-FEATURES = Path.home() / ".cache" / "mtl-lora" / "features"
-
 
 @dataclass(frozen=True)
 class Source(Datasets, Backbones):
     """Loads by hub id. With a mirror, everything comes from it: ``mirror/datasets/<id>`` and ``mirror/models/<id>``.
 
-    features: folder in which what a vision model makes of pictures is kept.
+    features: folder in which what a vision model makes of pictures is kept; in the user's cache unless given.
     """
 
-    features: Path = FEATURES
+    features: Path | None = None

@@ -1,15 +1,14 @@
-"""Pretrained models and what belongs to them."""
+"""Pretrained models and what belongs to them. Nothing but data is read from their folders: no code of theirs ever runs."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HFValidationError
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -22,16 +21,36 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from benchmarks.sources.location import Location, first_line, unreachable
+from benchmarks.sources import model_folder
+from benchmarks.sources.location import Location, readable, unreachable
+from benchmarks.sources.model_folder import WeightsIdentity
+from benchmarks.sources.pins import PINNED
+from benchmarks.world.encoder import FOLDER as WORLD_ENCODER
 from mtl_lora.errors import InvalidInput
+
+UNUSED = "pooler"  # BERT's, which our heads do not read: it would be counted and adapted for nothing
 
 
 class Backbones(Location):
-    """Loads models, tokenizers and configurations by hub id, from a mirror by that id, or from a folder."""
+    """Loads models, tokenizers and configurations by hub id, from a mirror by that id, or from a folder.
+
+    A folder is given as a path: /models/mine or ./mine. A plain name is never one, whatever lies in the working directory.
+    """
 
     def tokenizer(self, backbone: str, revision: str | None) -> PreTrainedTokenizerBase:
-        """The backbone's tokenizer, padding on the right, with a padding token."""
-        tokenizer = self._pretrained(AutoTokenizer, backbone, revision)
+        """The backbone's tokenizer, padding on the right, with a padding token; InvalidInput where the model embeds fewer
+        tokens."""
+        folder = self._folder(backbone, revision)
+        if not model_folder.tokenizer_files(folder):
+            raise InvalidInput(f"{folder} holds no tokenizer ({', '.join(model_folder.VOCABULARY)})")
+        with readable(f"the tokenizer of {backbone}"):
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+            last = max(tokenizer.get_vocab().values())
+        embedded = self.config(backbone, revision).get_text_config().vocab_size
+        if last >= embedded:
+            raise InvalidInput(
+                f"the tokenizer of {backbone} has token {last}; the model embeds {embedded} tokens, from 0 on"
+            )
         tokenizer.padding_side = "right"
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token  # padding is masked, so which token it is does not matter
@@ -41,65 +60,97 @@ class Backbones(Location):
         """The backbone's modules without weights (meta device), for counting. language: with the output of a language
         model."""
         config = self.config(backbone, revision)
-        with torch.device("meta"), _readable(backbone):
-            return _without_unused(_loader(config, language).from_config(config))
+        with torch.device("meta"), readable(f"model {backbone}"):
+            return _without_unused(_loader(config, language).from_config(config, trust_remote_code=False))
 
     def model(self, backbone: str, revision: str | None, dtype: torch.dtype, language: bool = False) -> nn.Module:
         """The pretrained backbone, without a head or, if asked for, with the output of a language model.
 
-        A revision that is a hash must be that of the weights.
+        InvalidInput where its weights are not those of the revision, or not all of them and of the right shape.
         """
-        if revision is not None and revision.startswith("sha256:") and revision != f"sha256:{self.weights_hash(backbone)}":
-            raise InvalidInput(f"the weights of {backbone} are not those of {revision}")
-        loader = _loader(self.config(backbone, revision), language)
-        return _without_unused(self._pretrained(loader, backbone, revision, dtype=dtype))
+        self.identity(backbone, revision)
+        config, folder = self.config(backbone, revision), self._folder(backbone, revision, weights=True)
+        options = {"dtype": dtype, "ignore_mismatched_sizes": True, "output_loading_info": True, "use_safetensors": True}
+        with readable(f"model {backbone}"):
+            model, found = _loader(config, language).from_pretrained(
+                folder, trust_remote_code=False, local_files_only=True, **options
+            )
+        _refuse_partial(backbone, model, found)
+        return _without_unused(model)
 
     def config(self, model: str, revision: str | None) -> PretrainedConfig:
         """A model's configuration."""
-        return self._pretrained(AutoConfig, model, revision)
+        folder = self._folder(model, revision)
+        with readable(f"model {model}"):
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        if getattr(config, "transformers_weights", None) is not None:
+            raise InvalidInput(
+                f"model {model}: its configuration names weights of its own; they are read from model.safetensors"
+            )
+        return config
 
     def image_processor(self, model: str, revision: str | None) -> Any:
         """What makes the pixels of pictures that a vision model reads."""
-        return self._pretrained(AutoImageProcessor, model, revision, backend="pil")
+        folder = self._folder(model, revision)
+        with readable(f"the image processor of {model}"):
+            options = {"trust_remote_code": False, "local_files_only": True}
+            return AutoImageProcessor.from_pretrained(folder, backend="pil", **options)
 
-    def revision(self, model: str) -> str | None:
+    def revision(self, model: str) -> str:
         """The hub's commit of now, or the hash of a folder's weights."""
-        local = self.weights_hash(model)
-        return f"sha256:{local}" if local else self.config(model, None)._commit_hash
+        folder = self._folder(model, None)
+        return folder.name if self._on_hub(model) else f"sha256:{model_folder.weights_hash(folder)}"
 
-    def weights_hash(self, backbone: str) -> str | None:
-        """sha256 of the weights of a mirrored or local backbone; None on the hub, where the revision says it."""
-        folder = Path(self.locate("models", backbone, None)[0])
-        if not folder.is_dir():
-            return None
-        files = sorted(file for kind in ("*.safetensors", "*.bin") for file in folder.glob(kind))
-        if not files:
-            raise InvalidInput(f"{folder} holds no weights (*.safetensors or *.bin)")
-        digest = hashlib.sha256()
-        for file in files:
-            with file.open("rb") as stream:
-                while block := stream.read(1 << 20):
-                    digest.update(block)
-        return digest.hexdigest()
+    def identity(self, model: str, revision: str | None) -> WeightsIdentity:
+        """What the model of that name is made of; InvalidInput where that is not what the revision stands for.
 
-    def _pretrained(self, loader: Any, backbone: str, revision: str | None, **kwargs: Any) -> Any:
-        where, revision = self.locate("models", backbone, revision)
-        try:
-            with _readable(backbone):
-                return loader.from_pretrained(where, revision=revision, **kwargs)
-        except ImportError as error:  # of a package that this kind of model needs
-            raise InvalidInput(f"model {backbone}: {first_line(error)}") from error
-        except (OSError, SafetensorError) as error:
-            raise unreachable("model", backbone, error) from error
+        A revision that is a hash is that of the weights; of a commit, ``PINNED`` knows what it holds. A commit of the hub
+        itself, and one that is not pinned, are taken at their word.
+        """
+        found = model_folder.identity(self._folder(model, revision, weights=True))
+        wanted = {} if self._on_hub(model) else PINNED.get((model, revision), {})
+        if revision is not None and revision.startswith("sha256:"):
+            wanted = wanted | {"weights_sha256": revision.removeprefix("sha256:")}
+        refuse_other(model, found, wanted, f"revision {revision}")
+        return found
+
+    def _on_hub(self, model: str) -> bool:
+        return self.mirror is None and model != WORLD_ENCODER.name and not _is_path(model)
+
+    def _folder(self, model: str, revision: str | None, weights: bool = False) -> Path:
+        """The folder of a model; for one of the hub, of a snapshot with or without its weights."""
+        if model == WORLD_ENCODER.name:
+            return WORLD_ENCODER
+        if not _is_path(model):
+            return _snapshot(model, revision, weights) if self.mirror is None else self.mirrored("models", model)
+        if not Path(model).is_dir():
+            raise InvalidInput(f"model {model} is not a folder")
+        return Path(model)
 
 
-@contextmanager
-def _readable(backbone: str) -> Iterator[None]:
-    """transformers' refusals of a configuration, in one line."""
+def refuse_other(model: str, found: WeightsIdentity, wanted: Mapping[str, str | None], owner: str) -> None:
+    """InvalidInput where a hash of ``found`` is not the one ``wanted`` of that name, if there is one. owner: of those."""
+    kinds = {
+        "weights_sha256": "other weights",
+        "config_sha256": "another configuration",
+        "tokenizer_sha256": "another tokenizer",
+    }
+    for name, other in kinds.items():
+        if wanted.get(name) not in (None, getattr(found, name)):
+            raise InvalidInput(f"model {model} has {other} than {owner}: sha256 {getattr(found, name)}, not {wanted[name]}")
+
+
+def _snapshot(model: str, revision: str | None, weights: bool) -> Path:
+    commit = None if revision is None or revision.startswith("sha256:") else revision
+    files = [*model_folder.HUB_FILES, *(model_folder.HUB_WEIGHTS if weights else ())]
     try:
-        yield
-    except ValueError as error:
-        raise InvalidInput(f"model {backbone}: {first_line(error)}") from error
+        return Path(snapshot_download(model, revision=commit, allow_patterns=files, ignore_patterns="*/*"))
+    except (OSError, HFValidationError) as error:
+        raise unreachable("model", model, error) from error
+
+
+def _is_path(model: str) -> bool:
+    return model in (".", "..") or model.startswith(("/", "./", "../"))
 
 
 def _loader(config: PretrainedConfig, language: bool) -> Any:
@@ -109,7 +160,33 @@ def _loader(config: PretrainedConfig, language: bool) -> Any:
 
 
 def _without_unused(model: nn.Module) -> nn.Module:
-    """Drop BERT's pooler, which our heads do not read: it would be counted and adapted for nothing."""
-    if getattr(model, "pooler", None) is not None:
-        model.pooler = None
+    if getattr(model, UNUSED, None) is not None:
+        setattr(model, UNUSED, None)
     return model
+
+
+def _refuse_partial(backbone: str, model: nn.Module, found: Mapping[str, set]) -> None:
+    """InvalidInput where weights are not all of the model's. Those of a head on top of it do not matter.
+
+    found: transformers' account of what was loaded.
+    """
+    missing = sorted(name for name in found["missing_keys"] if name.split(".")[0] != UNUSED)
+    if missing:
+        more = f" and {len(missing) - 1} more of its tensors" if missing[1:] else ""
+        raise InvalidInput(f"model {backbone}: the weights lack {missing[0]}{more}")
+    parts = {name for name, _ in [*model.named_children(), *model.base_model.named_children()]}
+    unexpected = sorted(
+        name
+        for name in found["unexpected_keys"]
+        if parts & {name.split(".")[0], name.removeprefix(f"{model.base_model_prefix}.").split(".")[0]}
+    )
+    if unexpected:
+        more = f" and {len(unexpected) - 1} more tensors" if unexpected[1:] else ""
+        raise InvalidInput(
+            f"model {backbone}: the weights hold {unexpected[0]}{more}, which its configuration has no place for"
+        )
+    for name, held, own in sorted(found["mismatched_keys"]):
+        raise InvalidInput(f"model {backbone}: {name} has the shape {[*held]} in the weights, {[*own]} by the configuration")
+    for name, parameter in model.named_parameters():
+        if not parameter.isfinite().all():
+            raise InvalidInput(f"model {backbone}: {name} holds values that are no numbers")

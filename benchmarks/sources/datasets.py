@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
 from datasets import Dataset, Image, get_dataset_config_names, load_dataset
-from datasets.config import HF_DATASETS_CACHE
+from datasets.config import HF_DATASETS_CACHE, REPOCARD_FILENAME, REPOYAML_FILENAME
 from datasets.exceptions import DatasetNotFoundError
+from huggingface_hub import DatasetCard
 
-from benchmarks.sources.location import Location, first_line, unreachable
+from benchmarks.sources.location import Location, readable, unreachable
 from benchmarks.suites.spec import Task
 from benchmarks.world.forms import world_rows
 from mtl_lora.errors import InvalidInput
+
+TIMEOUT = 30  # seconds that a server may be silent
 
 
 class Datasets(Location):
@@ -51,52 +55,78 @@ class Datasets(Location):
 
     def _configuration(self, task: Task, config: str, split: str, part: str) -> Dataset:
         """Rows ``part`` of a configuration; ``split`` is what {split} stands for in the names."""
-        config = config.format(split=split)
-        where, revision = self.locate("datasets", task.dataset.format(split=split), task.revision)
-        try:
-            if self.mirror is not None and config not in get_dataset_config_names(where):
-                raise InvalidInput(f"{where} has no configuration {config!r}, which task {task.name} needs")
-            return load_dataset(where, config, split=part, revision=revision, cache_dir=_cache(Path(where)))
-        except (OSError, DatasetNotFoundError) as error:
-            raise unreachable("data set", where, error) from error
-        except ValueError as error:
-            if isinstance(error, InvalidInput):
-                raise
-            raise InvalidInput(f"data set {where}, {config}, split {part}: {first_line(error)}") from error
+        name, config = task.dataset.format(split=split), config.format(split=split)
+        if self.mirror is None:
+            return _from_hub(name, config, part, task.revision)
+        folder = self.mirrored("datasets", name)
+        with readable(f"data set {folder}, {config}, split {part}"):
+            _refuse_elsewhere(folder)
+            if config not in get_dataset_config_names(str(folder)):
+                raise InvalidInput(f"{folder} has no configuration {config!r}, which task {task.name} needs")
+            return load_dataset(str(folder), config, split=part, cache_dir=_cache(folder))
 
     def _json_rows(self, task: Task, split: str) -> Dataset:
         where = self.origin(task, split)
         if self.mirror is not None and not Path(where).is_file():
             raise InvalidInput(f"mirror {self.mirror} lacks {where}, which task {task.name} needs")
         try:
-            with Path(where).open("rb") if self.mirror else urlopen(where) as stream:
-                rows = json.load(stream)
-        except ValueError as error:
-            raise InvalidInput(f"{where} is not a JSON list of rows: {first_line(error)}") from error
+            with Path(where).open("rb") if self.mirror else urlopen(where, timeout=TIMEOUT) as stream:
+                content = stream.read()
         except OSError as error:
             raise unreachable("data set", where, error) from error
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise InvalidInput(f"{where} is not a JSON list of rows")
-        return Dataset.from_list(rows)
+        with readable(where):
+            rows = json.loads(content)
+            if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+                raise InvalidInput(f"{where} is not a JSON list of rows")
+            return Dataset.from_list(rows)
 
     def origin(self, task: Task, split: str) -> str:
         """Where the rows of a split come from, for messages."""
         if task.conflict is not None:
             return f"{task.dataset}, {task.config}, {split}"
-        where, revision = self.locate("datasets", task.dataset.format(split=split), task.revision)
+        name = task.dataset.format(split=split)
+        where = name if self.mirror is None else str(self.mirrored("datasets", name))
         if task.files is None:
             return f"{where}, {task.config.format(split=split)}, {split}"
         file = task.files.format(config=task.config, split=split)
-        return f"{where}/{file}" if self.mirror else f"https://raw.githubusercontent.com/{where}/{revision}/{file}"
+        return f"{where}/{file}" if self.mirror else f"https://raw.githubusercontent.com/{where}/{task.revision}/{file}"
 
 
-def _cache(folder: Path) -> str | None:
-    """A cache of its own for each state of a local folder; None for the hub.
+def _from_hub(name: str, config: str, part: str, revision: str) -> Dataset:
+    if Path(name).exists():
+        raise InvalidInput(f"{name} in the working directory would be read in place of the hub's: run this elsewhere")
+    try:
+        return load_dataset(name, config, split=part, revision=revision)
+    except (OSError, DatasetNotFoundError) as error:
+        raise unreachable("data set", name, error) from error
+    except ValueError as error:
+        raise InvalidInput(f"data set {name}, {config}, split {part}: {error}".splitlines()[0]) from error
+
+
+def _refuse_elsewhere(folder: Path) -> None:
+    """InvalidInput where the card of a data set names files that are not in its folder: the network, or others' files."""
+    if (folder / REPOYAML_FILENAME).exists():
+        raise InvalidInput(f"{folder / REPOYAML_FILENAME} is not read: {REPOCARD_FILENAME} says which files a data set has")
+    card = folder / REPOCARD_FILENAME
+    for text in _texts(DatasetCard.load(card).data.to_dict().get("configs") if card.is_file() else None):
+        if "://" in text or text.startswith(("/", "~")) or ".." in Path(text).parts:
+            raise InvalidInput(f"the card of {folder} names data outside its folder: {text}")
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Every text within a value of a card."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, dict)):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _texts(part)
+
+
+def _cache(folder: Path) -> str:
+    """A cache of its own for each state of a folder.
 
     datasets tells folders apart by their cards alone, so that files that changed would be read as they were before.
     """
-    if not folder.is_dir():
-        return None
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     state = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return str(Path(HF_DATASETS_CACHE) / "folders" / hashlib.sha256(repr(state).encode()).hexdigest()[:16])

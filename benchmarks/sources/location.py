@@ -1,11 +1,14 @@
-"""Where data sets and models lie: on the hub, or in a mirror folder of plain clones."""
+"""Where data sets and models lie: on the hub, or in a mirror folder of plain clones; what cannot be read, in one line."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.world.encoder import FOLDER as WORLD_ENCODER
+from platformdirs import user_cache_path
+
 from mtl_lora.errors import InvalidInput
 
 
@@ -19,28 +22,45 @@ class Location:
         if self.mirror is not None and not self.mirror.is_dir():
             raise InvalidInput(f"mirror {self.mirror} is not a folder; it should hold datasets/<hub id> and models/<hub id>")
 
-    def locate(self, kind: str, name: str, revision: str | None) -> tuple[str, str | None]:
-        """What to load: a folder of the mirror, or the hub id at its revision. A local folder may stand for a model."""
-        if kind == "models" and name == WORLD_ENCODER.name:
-            return str(WORLD_ENCODER), None
-        if kind == "models" and Path(name).is_dir():
-            return name, None
-        if self.mirror is None:
-            return name, revision
+    def mirrored(self, kind: str, name: str) -> Path:
+        """The folder that the mirror has for a hub id. kind: "datasets" or "models"."""
         folder = self.mirror / kind / name
         if not folder.is_dir():
             held = sorted(str(p.relative_to(self.mirror / kind)) for p in (self.mirror / kind).glob("*/*") if p.is_dir())
             raise InvalidInput(
                 f"mirror {self.mirror} lacks {kind}/{name}; it has: {', '.join(held) or 'nothing of that kind'}"
             )
-        return str(folder), None
+        return folder
+
+
+def cache_folder() -> Path:
+    """Where what can be made again is kept."""
+    folder = user_cache_path("mtl-lora")
+    if not folder.is_absolute():
+        raise InvalidInput("this user has no home folder for caches: set HOME")
+    return folder
+
+
+@contextmanager
+def readable(what: str) -> Iterator[None]:
+    """What a library finds wrong with files from outside becomes one line: they raise whatever their parsers raise."""
+    try:
+        yield
+    except (InvalidInput, MemoryError):
+        raise
+    except Exception as error:
+        raise InvalidInput(f"{what} cannot be read: {_reason(error)}") from error
 
 
 def unreachable(kind: str, name: str, error: Exception) -> InvalidInput:
     return InvalidInput(
-        f"cannot load {kind} {name}: {first_line(error)} (without internet, give --mirror DIR with a clone of it)"
+        f"cannot load {kind} {name}: {_reason(error)} (without internet, give --mirror DIR with a clone of it)"
     )
 
 
-def first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def _reason(error: BaseException) -> str:
+    """The first line of what lies at the bottom of an error."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    line = (str(error).strip() or "unknown").splitlines()[0]
+    return line if " " in line else f"{type(error).__name__}: {line}"

@@ -19,6 +19,7 @@ from benchmarks.data.images import Picture, decode
 from benchmarks.progress import shown
 from benchmarks.records.store import write_whole
 from benchmarks.sources import Source
+from benchmarks.sources.location import cache_folder
 from mtl_lora.errors import InvalidInput
 
 FORMAT = 1
@@ -38,7 +39,7 @@ class Features:
         name = (
             f"{mode.vision.replace('/', '--')}-{mode.vision_revision.removeprefix('sha256:')[:12]}-{mode.grid}x{mode.grid}"
         )
-        self.folder = source.features / name
+        self.folder = (source.features or cache_folder() / "features") / name
         self.statistics: tuple[Tensor, Tensor] | None = None
         about = self.folder / ABOUT
         if about.exists() and _read(about) != self.about:

@@ -106,7 +106,7 @@ class _Worker:
         self.prepared = cache(self._prepare)  # by answer mode and length
         self.environment = environment.environment() | {
             "source": "generated" if study.suite.conflict is not None else "mirror" if study.source.mirror else "hub",
-            "weights_sha256": study.source.weights_hash(study.backbone.id),
+            **dataclasses.asdict(study.source.identity(study.backbone.id, study.backbone.revision)),
         }
 
     def _prepare(self, mode: AnswerMode, max_length: int) -> tuple[Dataset, Dataset, Features | None]:
