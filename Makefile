@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quick test lint lock nlu
+.PHONY: quick test test-slow lint lock nlu
 
 .venv/installed: pyproject.toml requirements.lock
 	$(PYTHON) -m venv .venv
@@ -17,6 +17,10 @@ quick: .venv/installed
 
 test: .venv/installed
 	$(BIN)/pytest
+
+# The tests that `make test` leaves out.
+test-slow: .venv/installed
+	$(BIN)/pytest -m slow
 
 # The versions that are installed here become those that `make` installs everywhere.
 lock:

@@ -17,10 +17,19 @@ NO_BACKWARD = -1
 
 
 class Batch(NamedTuple):
-    """The samples of a pass. one_hot: their tasks (samples, T), float. backward: the backward pass these were given in."""
+    """The samples of a pass.
+
+    one_hot: their tasks (samples, T), float. backward: the backward pass in which they were given.
+    unproven: names of layers that were run though it is not known which of their rows are whose.
+    """
 
     one_hot: Tensor
     backward: int
+    unproven: list[str]
+
+    def of_one_task(self) -> bool:
+        """Whether all samples have the same task; waits for the device."""
+        return bool((self.one_hot == self.one_hot[0]).all())
 
 
 class TaskContext:
@@ -28,23 +37,33 @@ class TaskContext:
 
     Gradient checkpointing runs layers again inside backward, when the pass that set the ids is over, and another one may
     have begun: :meth:`checkpoint` takes the ids along. Without that, a layer that is run in backward is refused.
+
+    proven: for each layer, by the number of dimensions of its input, how many rows a sample has, once
+    :func:`mtl_lora.rows.prove_rows` has seen that the rows of one sample come after another's.
     """
 
     def __init__(self, tasks: Sequence[str]) -> None:
         if not tasks or len(set(tasks)) != len(tasks):
             raise InvalidInput(f"task names must be given and differ from each other, not {list(tasks)}")
         self.tasks = tuple(tasks)
+        self.proven: dict[str, dict[int, int]] = {}
         self._batch: Batch | None = None
+        self._called: set[str] = set()
+        self._read: set[str] = set()
 
     @contextmanager
     def __call__(self, tasks: Tensor | Sequence[int | str], device: torch.device | None = None) -> Iterator[None]:
         """Run the enclosed forward pass with these tasks, one a sample: a LongTensor (samples,), or ids or names."""
         with self._use(self._one_hot(tasks, device)):
             yield
+            if self.unproven():
+                raise InvalidInput(
+                    f"not known whose rows {min(self.unproven())} was given: call the adapted model itself first"
+                )
 
     @contextmanager
     def _use(self, one_hot: Tensor) -> Iterator[None]:
-        previous, self._batch = self._batch, Batch(one_hot, _backward_pass())
+        previous, self._batch = self._batch, Batch(one_hot, _backward_pass(), [])
         try:
             yield
         finally:
@@ -90,21 +109,63 @@ class TaskContext:
         """The tasks and their ids, for messages: "0 cola, 1 sst2"."""
         return ", ".join(f"{i} {name}" for i, name in enumerate(self.tasks))
 
-    def route(self, z: Tensor, core: Tensor) -> Tensor:
+    def route(self, z: Tensor, core: Tensor, layer: str) -> Tensor:
         """Apply to each row of z (rows, ..., R_in) the core of its sample's task.
 
-        core: (T, R_out, R_in), or (T, R) of diagonals. Rows may be a multiple of the samples: each sample then
-        owns as many consecutive rows, which is how beams, answer choices and flattened tokens are laid out.
+        core: (T, R_out, R_in), or (T, R) of diagonals. layer: the name of the one whose input has these rows. Rows may
+        be a multiple of the samples: each sample then owns as many consecutive rows, which is how beams, answer choices
+        and flattened tokens are laid out. Where this is not proven of ``layer``, :meth:`unproven` will name it.
         Picking cores by a one-hot product keeps backward deterministic, which indexing does not on CUDA.
         """
         one_hot = self.one_hot()
-        samples = one_hot.shape[0]
-        if z.shape[0] % samples:
-            raise InvalidInput(f"{samples} task ids do not fit a batch of {z.shape[0]} rows: give one id a sample")
+        samples = len(one_hot)
+        if len(z) % samples:
+            if not self._batch.of_one_task():
+                raise not_by_sample(layer)
+            one_hot, samples = one_hot[:1], 1
+        elif samples > 1 and not self._is_proven(layer, z.dim(), z[..., 0].numel() // samples):
+            if torch.compiler.is_compiling():
+                raise InvalidInput("run the adapted model once on several samples before it is compiled")
+            self._batch.unproven.append(layer)
         picked = (one_hot.to(core.device, core.dtype) @ core.flatten(1)).to(z).unflatten(1, core.shape[1:])
         rows = z.reshape(samples, -1, z.shape[-1])
         routed = rows * picked[:, None] if core.dim() == 2 else torch.bmm(rows, picked.transpose(1, 2))
         return routed.reshape(*z.shape[:-1], routed.shape[-1])
+
+    def _is_proven(self, layer: str, dims: int, rows: int) -> bool:
+        """Whether it is known of inputs of so many dimensions and rows a sample.
+
+        One row a sample tells least: flattened tokens of one-token texts lie in the same order either way.
+        """
+        known = self.proven.get(layer, {}).get(dims, 0)
+        return known > 1 or known == rows
+
+    def unproven(self) -> list[str]:
+        """Layers whose result is right only if the rows of one sample came after another's, which is not known."""
+        batch = self._batch
+        return batch.unproven if batch and batch.unproven and not batch.of_one_task() else []
+
+    @contextmanager
+    def refuse_unused(self) -> Iterator[None]:
+        """InvalidInput where the enclosed forward pass reads the weight of an adapted layer and does not call it."""
+        self._called.clear()
+        self._read.clear()
+        yield
+        for layer in sorted(self._read - self._called):
+            raise InvalidInput(
+                f"the model reads the weight of {layer} and does not call it, so an adapter there does nothing: "
+                "name targets without it"
+            )
+
+    def note_call(self, layer: str) -> None:
+        """An adapted layer is called."""
+        if not torch.compiler.is_compiling():
+            self._called.add(layer)
+
+    def note_read(self, layer: str) -> None:
+        """The weight of an adapted layer is read."""
+        if not torch.compiler.is_compiling():
+            self._read.add(layer)
 
     def one_hot(self) -> Tensor:
         """The tasks of the current samples, one-hot (samples, T); InvalidInput where none were given for this pass."""
@@ -117,6 +178,14 @@ class TaskContext:
                 "call activation_checkpointing_enable() of the adapted model"
             )
         raise InvalidInput(f"the task of each sample is missing: pass task_ids; the tasks are {self.describe()}")
+
+
+def not_by_sample(layer: str) -> InvalidInput:
+    """The error for a layer whose rows cannot be given the tasks of a mixed batch."""
+    return InvalidInput(
+        f"{layer} is not given the rows of one sample after another, so one batch cannot mix tasks: "
+        "give one id a sample, batches of one task, or other targets"
+    )
 
 
 def _backward_pass() -> int:

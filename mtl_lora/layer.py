@@ -25,6 +25,7 @@ class AdaptedLinear(nn.Module):
     ) -> None:
         super().__init__()
         self.base = base
+        self.name = name
         self.method = method
         self.context = context
         self._shared = (shared,)  # in a tuple, so that its parameters are listed once, by the model
@@ -46,7 +47,9 @@ class AdaptedLinear(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """The base weight: some models look at its dtype before they call the layer."""
+        """The base weight: some models look at its dtype before they call the layer, and some never call it."""
+        if self.adapter:
+            self.context.note_read(self.name)
         return self.base.weight
 
     @property
@@ -90,6 +93,7 @@ class AdaptedLinear(nn.Module):
         self.base.weight.data, self._unmerged, self.merged = self._unmerged, None, None
 
     def forward(self, x: Tensor) -> Tensor:
+        self.context.note_call(self.name)
         if self.merged is not None:
             if self.training and torch.is_grad_enabled():
                 refuse_merged(self)
@@ -98,7 +102,7 @@ class AdaptedLinear(nn.Module):
         down, core, up = self.method.factors(params)
         z = self._projected(x, down.to(x.dtype)) * self.method.scaling
         if core is not None:
-            z = self.context.route(z, core)
+            z = self.context.route(z, core, self.name)
         scale = self.method.output_scale(params, self.base.weight)
         if scale is not None:
             return self._rescaled(x, z, up, scale)

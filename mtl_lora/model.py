@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -14,6 +17,7 @@ from mtl_lora.context import TaskContext
 from mtl_lora.errors import InvalidInput
 from mtl_lora.layer import AdaptedLinear, generator, new_parameters, refuse_merged
 from mtl_lora.method import Method
+from mtl_lora.rows import prove_rows
 
 ALL_LINEAR = "all-linear"
 BATCH_INPUTS = ("input_ids", "inputs_embeds", "inputs", "pixel_values")  # inputs whose length is the number of samples
@@ -36,6 +40,8 @@ class AdaptedModel(nn.Module):
     def __init__(self, base: nn.Module, method: Method, tasks: Sequence[str], targets: Sequence[str], seed: int = 0) -> None:
         super().__init__()
         layers = target_layers(base, targets)
+        if list(targets) == [ALL_LINEAR] and (stacked := _stacked_weights(base)):
+            warnings.warn(f"{ALL_LINEAR} leaves out weights of three dimensions: {', '.join(stacked)}", stacklevel=2)
         base.requires_grad_(method.trains_base)
         self.base = base
         self.method = method
@@ -85,23 +91,44 @@ class AdaptedModel(nn.Module):
 
         Ids that lie on an accelerator already are not looked at here: a wrong one ends in the device's own assertion.
         """
-        with self._tasks_of_batch(args, kwargs, task_ids):
-            return self.base(*args, **kwargs)
+        with self._tasks_of_batch(args, kwargs, task_ids), self.context.refuse_unused():
+            output = self.base(*args, **kwargs)
+            if self.context.unproven():
+                self._prove_rows(args, kwargs)
+        return output
 
     @torch.no_grad()
     def generate(self, *args: Any, task_ids: Tensor | Sequence[int | str] | None = None, **kwargs: Any) -> Any:
         """The base model's ``generate``, each prompt with its own task; beams and returned sequences follow it."""
         with self._tasks_of_batch(args, kwargs, task_ids):
-            return self.base.generate(*args, **kwargs)
+            output = self.base.generate(*args, **kwargs)
+            if self.context.unproven():
+                self._prove_rows((), self._prompts(*args, **kwargs))
+        return output
 
     def _tasks_of_batch(self, args: tuple, kwargs: Mapping[str, Any], task_ids: Any) -> AbstractContextManager[None]:
         if task_ids is None:
             return nullcontext()
-        named = [kwargs[name] for name in BATCH_INPUTS if kwargs.get(name) is not None]
-        batch = next((value for value in [*named, *args] if isinstance(value, Tensor)), None)
+        batch = _batch(args, kwargs)
         if batch is not None and len(batch) != len(task_ids):
             raise InvalidInput(f"{len(task_ids)} task ids do not fit a batch of {len(batch)}: give one id a sample")
         return self.use_tasks(task_ids)
+
+    def _prove_rows(self, args: tuple, kwargs: Mapping[str, Any]) -> None:
+        """Make sure that in the pass just made each row had the task of its sample; InvalidInput otherwise."""
+        batch, layers = _batch(args, kwargs), self.context.unproven()
+        length = len(self.context.one_hot() if batch is None else batch)
+        prove_rows(self.base, self.context, list(dict.fromkeys(layers)), length, args, kwargs)
+        layers.clear()
+
+    def _prompts(self, inputs: Tensor | None = None, **kwargs: Any) -> dict[str, Any]:
+        """What ``generate`` is given, as inputs of one forward pass."""
+        kwargs = {self.base.main_input_name: inputs, **kwargs}
+        if self.base.config.is_encoder_decoder:
+            start = torch.arange(2, device=self.base.device).expand(len(self.context.one_hot()), 2)
+            kwargs = {"decoder_input_ids": start, **kwargs}
+        known = inspect.signature(self.base.forward).parameters
+        return {name: value for name, value in kwargs.items() if name in known and value is not None}
 
     def activation_checkpointing_enable(self, *args: Any, **kwargs: Any) -> None:
         """The base model's; each recomputation gets the task ids of its own forward pass."""
@@ -180,6 +207,12 @@ class AdaptedModel(nn.Module):
             return getattr(self.base, name)
 
 
+def _batch(args: tuple, kwargs: Mapping[str, Any]) -> Tensor | None:
+    """The input whose length is the number of samples, where one is known."""
+    named = [kwargs[name] for name in BATCH_INPUTS if kwargs.get(name) is not None]
+    return next((value for value in [*named, *args] if isinstance(value, Tensor)), None)
+
+
 def target_layers(model: nn.Module, targets: Sequence[str]) -> dict[str, nn.Linear]:
     """The linear layers that ``targets`` name, by path. InvalidInput where a target names none, or none that can be."""
     modules = dict(model.named_modules())
@@ -220,6 +253,18 @@ def _named(
     if not found:
         raise InvalidInput(f"no target modules given for {type(model).__name__}; {hint} (or {ALL_LINEAR})")
     return found
+
+
+def _stacked_weights(model: nn.Module) -> list[str]:
+    """Matrices stacked in one parameter, such as those of a layer's experts: their paths, with * for the layer's number."""
+    names = (
+        f"{path}.{name}"
+        for path, module in model.named_modules()
+        if not isinstance(module, (nn.Conv1d, nn.ConvTranspose1d))
+        for name, parameter in module.named_parameters(recurse=False)
+        if parameter.dim() == 3 and min(parameter.shape) > 1
+    )
+    return sorted({re.sub(r"\.\d+\.", ".*.", name) for name in names})
 
 
 def target_dims(model: nn.Module, targets: Sequence[str]) -> list[tuple[int, int]]:

@@ -265,6 +265,7 @@ def test_the_adapted_model_compiles_without_graph_breaks(method: Method) -> None
 def test_a_compiled_model_takes_new_task_ids_without_compiling_again() -> None:
     torch._dynamo.reset()
     model = randomise_adapters(AdaptedModel(tiny_bert(), MTLLoRA(rank=4), TASKS, ["query"]))
+    model(tokens(), task_ids=IDS)
     counter = torch._dynamo.testing.CompileCounter()
     compiled = torch.compile(model.base, fullgraph=True, backend=counter)
     for ids in (IDS, IDS.flip(0), torch.zeros(6, dtype=torch.long)):
