@@ -231,4 +231,4 @@ def test_unknown_settings() -> None:
     ):
         with pytest.raises(InvalidInput, match=message):
             make()
-    assert [mode.name for mode in answer_modes_for(find_suite("commonsense"))] == ["pairs", "likelihood", "generation"]
+    assert [mode.name for mode in answer_modes_for(SUITE)] == ["pairs", "likelihood", "cloze", "generation"]

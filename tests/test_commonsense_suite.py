@@ -103,7 +103,7 @@ def test_predict_gives_the_answers_of_the_record(options: list[str], tiny: Path,
 
 
 BAD = {
-    "heads": (["commonsense", *ENCODED, "--answer", "heads"], "is answered by: pairs, likelihood, generation; not by heads"),
+    "heads": (["commonsense", *ENCODED, "--answer", "heads"], "answered by: pairs, likelihood, cloze, generation; not by"),
     "pairs": (["nlu", *ENCODED, "--answer", "pairs"], "suite nlu is answered by: heads; not by pairs"),
     "encoder": (["commonsense", *ENCODED, "--answer", "generation"], "generation needs a language model"),
     "way": (

@@ -91,6 +91,7 @@ STARTS = {
     "heads": 65.596995,
     "pairs": 164.892766,
     "likelihood": 36.766336,
+    "cloze": 36.766336,
     "generation": 36.766336,
     "vision-language": 343.300592,
 }

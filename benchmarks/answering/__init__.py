@@ -1,4 +1,4 @@
-"""Answer modes: a linear head for each task; for multiple choice, scored pairs, likelihood or generated text; for
+"""Answer modes: a linear head for each task; for multiple choice, scored pairs, likelihoods or generated text; for
 questions on pictures, words generated after them."""
 
 from __future__ import annotations
@@ -7,19 +7,21 @@ from typing import Any
 
 from benchmarks.answering.base import OUTPUTS, AnswerMode, TaskModel
 from benchmarks.answering.causal_lm import Generation, Likelihood
+from benchmarks.answering.cloze import Cloze
 from benchmarks.answering.heads import Heads
 from benchmarks.answering.pairs import Pairs
 from benchmarks.answering.vision_language import VisionLanguage
 from benchmarks.suites.spec import Suite
 
 ANSWER_MODES: dict[str, type[AnswerMode]] = {
-    mode.name: mode for mode in (Heads, Pairs, Likelihood, Generation, VisionLanguage)
+    mode.name: mode for mode in (Heads, Pairs, Likelihood, Cloze, Generation, VisionLanguage)
 }
 
 __all__ = [
     "ANSWER_MODES",
     "OUTPUTS",
     "AnswerMode",
+    "Cloze",
     "Generation",
     "Heads",
     "Pairs",
@@ -34,7 +36,7 @@ def answer_modes_for(suite: Suite) -> list[type[AnswerMode]]:
     """Those that answer what a suite asks."""
     if suite.pictures:
         return [VisionLanguage]
-    return [Pairs, Likelihood, Generation] if suite.choice else [Heads]
+    return [Pairs, Likelihood, Cloze, Generation] if suite.choice else [Heads]
 
 
 def read_answer_mode(answering: dict[str, Any] | None) -> AnswerMode:

@@ -15,14 +15,13 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, PreTrainedTokenizerBase
 
 from benchmarks.answering.base import AnswerMode, Batch, TaskModel, by_sample, likeliest, pad
+from benchmarks.answering.log_likelihood import IGNORED, answer_loss, score_continuations
 from benchmarks.answering.prompts import MATCHES, PROMPTS, find_answer, prompt, response
 from benchmarks.suites.spec import Task
 from mtl_lora import AdaptedModel, InvalidInput
 from mtl_lora.errors import unknown
 
 LOSSES = ("response", "all")
-ROWS_AT_ONCE = 32  # whose likelihood is computed: each has a number for every word of the vocabulary and place
-IGNORED = -100  # label of a token that no loss is taken on
 
 
 class LanguageModel(TaskModel):
@@ -41,31 +40,28 @@ class LanguageModel(TaskModel):
         attention_mask: Tensor,
         task_ids: Tensor,
         labels: Tensor | None = None,
+        continuations: Tensor | None = None,
         scored: Tensor | None = None,
         options: Tensor | None = None,
+        lengths: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """input_ids, attention_mask (rows, s); task_ids (b,).
+        """input_ids, attention_mask (b, s); task_ids (b,).
 
         With labels (b, s), IGNORED where no loss is taken: "loss", the mean over samples of each one's mean over tokens.
-        With scored (rows, s), the tokens that belong to an answer, and options (b,), how many rows a sample has, one after
-        another: "predictions" (b,), the place of the likeliest answer (the sum of its tokens' log-likelihoods).
+        With continuations and scored (rows, a) and options (b,), as :func:`score_continuations` reads them:
+        "predictions" (b,), the place of the likeliest option, by log-likelihood, divided by lengths (rows,) if given.
         With neither, prompts padded on the left: "predictions" (b, new tokens), generated greedily.
         """
-        if labels is not None:
-            return {"loss": answer_loss(self._logits(input_ids, attention_mask, task_ids), labels[:, 1:])}
-        if scored is not None:
-            own_tasks, scores = task_ids.repeat_interleave(options), []
-            for rows in torch.arange(len(input_ids)).split(ROWS_AT_ONCE):
-                ids = input_ids[rows]
-                likelihood = _log_likelihood(self._logits(ids, attention_mask[rows], own_tasks[rows]), ids[:, 1:])
-                scores.append((likelihood * scored[rows, 1:]).sum(1))
-            return {"predictions": likeliest(by_sample(torch.cat(scores), options))}
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "task_ids": task_ids}
+        if labels is not None:
+            return {"loss": answer_loss(self.backbone, F.pad(labels[:, 1:], (0, 1), value=IGNORED), **inputs)}
+        if continuations is not None:
+            scores = score_continuations(
+                self.backbone, **inputs, continuations=continuations, scored=scored, options=options
+            )
+            scores = scores if lengths is None else scores / lengths
+            return {"predictions": likeliest(by_sample(scores, options))}
         return {"predictions": written(self.backbone, inputs, input_ids.shape[1])}
-
-    def _logits(self, input_ids: Tensor, attention_mask: Tensor, task_ids: Tensor) -> Tensor:
-        """Of the tokens but the first, (rows, s - 1, words), each given those before it."""
-        return self.backbone(input_ids=input_ids, attention_mask=attention_mask, task_ids=task_ids).logits[:, :-1]
 
 
 @dataclass(frozen=True)
@@ -123,9 +119,7 @@ class Language(AnswerMode):
         """Columns of a scored row besides its prompt."""
 
     def collate(self, rows: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase) -> Batch:
-        ids, mask = pad([row["input_ids"] for row in rows], tokenizer.pad_token_id)
-        labels, _ = pad([row["labels"] for row in rows], IGNORED)
-        return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+        return collate_labelled(rows, tokenizer)
 
     def model(self, backbone: AdaptedModel, tasks: Sequence[Task], pooling: str, seed: int) -> LanguageModel:
         return LanguageModel(backbone, tasks)
@@ -139,16 +133,13 @@ class Likelihood(Language):
     summary: ClassVar[str] = "the option whose response a causal model finds likeliest"
 
     def _to_score(self, row: dict, task: Task, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-        return {"responses": [self._response(task, label, tokenizer) for label in range(len(row["options"]))]}
+        responses = [self._response(task, label, tokenizer) for label in range(len(row["options"]))]
+        return {"responses": responses, "scored": [len(response) for response in responses]}
 
     def collate(self, rows: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase) -> Batch:
         if rows[0].get("responses") is None:
             return super().collate(rows, tokenizer)
-        pairs = [(row["input_ids"], answer) for row in rows for answer in row["responses"]]
-        ids, mask = pad([start + answer for start, answer in pairs], tokenizer.pad_token_id)
-        scored, _ = pad([[0] * len(start) + [1] * len(answer) for start, answer in pairs], 0)
-        options = torch.tensor([len(row["responses"]) for row in rows])
-        return {"input_ids": ids, "attention_mask": mask, "scored": scored, "options": options}
+        return collate_options(rows, tokenizer)
 
 
 @dataclass(frozen=True)
@@ -221,17 +212,23 @@ class _Broken(LogitsProcessor):
         return scores
 
 
-def answer_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """The mean over samples of each one's mean over tokens; logits (b, s, words), labels (b, s), IGNORED where none is
-    taken."""
-    wanted = labels != IGNORED
-    likelihood = _log_likelihood(logits, labels.clamp(min=0))
-    return -((likelihood * wanted).sum(1) / wanted.sum(1).clamp(min=1)).mean()
+def collate_labelled(rows: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase) -> Batch:
+    """A training batch from rows with input_ids and labels: input_ids, attention_mask and labels (b, s)."""
+    ids, mask = pad([row["input_ids"] for row in rows], tokenizer.pad_token_id)
+    labels, _ = pad([row["labels"] for row in rows], IGNORED)
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 
 
-def _log_likelihood(logits: Tensor, targets: Tensor) -> Tensor:
-    """Of each target (b, s) by logits (b, s, words)."""
-    return -F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
+def collate_options(rows: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase) -> Batch:
+    """A batch to score from rows with input_ids, responses and how many tokens at the end of each are "scored"; what
+    :func:`score_continuations` reads."""
+    ids, mask = pad([row["input_ids"] for row in rows], tokenizer.pad_token_id, left=True)
+    continuations, _ = pad([response for row in rows for response in row["responses"]], tokenizer.pad_token_id)
+    counts = [(len(text), count) for row in rows for text, count in zip(row["responses"], row["scored"], strict=True)]
+    scored, _ = pad([[0] * (length - count) + [1] * count for length, count in counts], 0)
+    options = torch.tensor([len(row["responses"]) for row in rows])
+    batch = {"input_ids": ids, "attention_mask": mask, "options": options}
+    return batch | {"continuations": continuations, "scored": scored}
 
 
 def _first(value: int | list[int]) -> int:

@@ -10,13 +10,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from datasets import Dataset
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from benchmarks.answering.base import AnswerMode, Batch, TaskModel, pad
-from benchmarks.answering.causal_lm import IGNORED, answer_loss, write_greedily, written
+from benchmarks.answering.causal_lm import write_greedily, written
 from benchmarks.answering.image_embedding import PictureEmbedding
+from benchmarks.answering.log_likelihood import IGNORED, answer_loss
 from benchmarks.scoring.free_form import normal
 from benchmarks.suites.spec import Task
 from mtl_lora import AdaptedModel, InvalidInput, trained_tensors
@@ -73,10 +75,10 @@ class VisionLanguageModel(TaskModel):
             inputs["inputs_embeds"] = torch.cat([embeds, words(labels.clamp(min=0))], dim=1)
             inputs["attention_mask"] = torch.cat([mask, (labels != IGNORED).long()], dim=1)
             inputs["position_ids"] = (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)
-            logits = self.backbone(**inputs, logits_to_keep=labels.shape[1] + 1).logits[:, :-1]
+            labels = F.pad(labels, (embeds.shape[1] - 1, 1), value=IGNORED)
         else:
-            logits = self.backbone(**inputs, labels=labels).logits
-        return {"loss": answer_loss(logits, labels)}
+            inputs["decoder_input_ids"] = self.backbone.prepare_decoder_input_ids_from_labels(labels)
+        return {"loss": answer_loss(self.backbone, labels, **inputs)}
 
     def head(self, task: Task) -> dict[str, Tensor]:
         """What all tasks have in common besides their adapters: the projection, and biases and norms that are trained."""

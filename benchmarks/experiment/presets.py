@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from benchmarks.answering import AnswerMode, VisionLanguage
+from benchmarks.answering import AnswerMode, Cloze, VisionLanguage
 from benchmarks.experiment.config import Backbone, Recipe
 from mtl_lora.errors import unknown
 
@@ -13,7 +13,7 @@ from mtl_lora.errors import unknown
 class Preset:
     """What ``--preset`` names; every part of it can be changed by an option of its own.
 
-    way: of answering, where suite and backbone do not say it all.
+    mode: of answering, for suites that it fits and where suite and backbone do not say it all.
     """
 
     name: str
@@ -58,6 +58,21 @@ PRESETS = {
             budget="3%",
             precision="bfloat16",
             recipe=Recipe(epochs=3, batch_size=32, learning_rate=5e-4),
+        ),
+        Preset(
+            name="smollm2",
+            summary="SmolLM2-135M-Instruct, a LLaMA-architecture language model: hours on a CPU or minutes on one GPU",
+            backbone=Backbone(
+                id="HuggingFaceTB/SmolLM2-135M-Instruct",
+                revision="12fd25f77366fa6b3b4b768ec3050bf629380bac",
+                pooling="last",
+                max_length=256,
+                targets=("q_proj", "k_proj", "v_proj", "o_proj"),
+            ),
+            budget="1.1M",
+            precision="bfloat16",
+            recipe=Recipe(epochs=1, batch_size=32, learning_rate=5e-4),
+            mode=Cloze(),
         ),
         Preset(
             name="paper",

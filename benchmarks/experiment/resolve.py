@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TypeVar
 
-from benchmarks.answering import AnswerMode, Generation, Heads, Pairs, VisionLanguage
+from benchmarks.answering import AnswerMode, Generation, Heads, Pairs, VisionLanguage, answer_modes_for
 from benchmarks.experiment.config import Backbone, Recipe
 from benchmarks.experiment.parsing import parse_answer_mode, parse_conflicts, parse_methods, parse_names, parse_seeds
 from benchmarks.experiment.presets import Preset, find_preset
@@ -27,7 +27,8 @@ def studies(options: StudyOptions) -> list[Study]:
     suite, source = find_suite(options.suite), Source(options.mirror, options.features)
     preset = find_preset(options.preset or suite.preset, suite.pictures)
     backbone, protocol = _backbone(options, preset), options.protocol
-    mode = preset.mode or default_answer_mode(suite, backbone, protocol)
+    fits = type(preset.mode) in answer_modes_for(suite)
+    mode = preset.mode if fits else default_answer_mode(suite, backbone, protocol)
     if suite.pictures and options.backbone is not None:
         mode = dataclasses.replace(mode, end=-1)  # the preset's is a token of the preset's backbone
     study = Study(

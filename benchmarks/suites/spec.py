@@ -23,6 +23,19 @@ class Pictures:
 
 
 @dataclass(frozen=True)
+class Cloze:
+    """What a language model reads where the options of multiple choice are scored by their own text.
+
+    context: in front of an option, {question} in it. options: what is said for each label where rows do not spell their
+    options out. blank: what marks, in the question, the place that the option fills; no context then.
+    """
+
+    context: str = "Question: {question}\nAnswer:"
+    options: tuple[str, ...] = ()
+    blank: str | None = None
+
+
+@dataclass(frozen=True)
 class Task:
     """One task: where its rows are, what is read, what is predicted, how it is scored.
 
@@ -35,6 +48,7 @@ class Task:
     written: the label column holds answers in words, a text or several, with which what a model writes is compared.
     captions: of the answers to the same pictures each is a training row, and all of them together a scored row.
     choice: the labels name options that each row lists itself, as ``benchmarks.data.multiple_choice`` reads them.
+    cloze: how such options are put to a language model as text.
     query_column: rows of a query are ranked among themselves, and no query that is scored occurs in training.
     split_by_query: the published splits share queries: only a fifth of them, chosen by hash, is scored.
     balanced: in training, rows are weighted so that every class counts alike, for all methods.
@@ -56,6 +70,7 @@ class Task:
     label_column: str = "label"
     files: str | None = None
     choice: bool = False
+    cloze: Cloze = Cloze()
     query_column: str | None = None
     split_by_query: bool = False
     balanced: bool = False

@@ -1,0 +1,129 @@
+"""Losses and log-likelihoods of text by a language model: logits where they are read alone, and a prompt read once for all
+that may follow it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import DynamicCache
+
+from mtl_lora import AdaptedModel
+
+IGNORED = -100  # label of a token that no loss is taken on
+ROWS_AT_ONCE = 32  # prompts or continuations that are read together where options are scored
+
+
+def answer_loss(model: AdaptedModel, labels: Tensor, **inputs: Any) -> Tensor:
+    """The mean over samples of each one's mean cross entropy over tokens.
+
+    labels (rows, s): what follows each place that the model's output has, IGNORED where no loss is taken.
+    """
+    wanted = labels != IGNORED
+    logits = logits_at(model, wanted, **inputs)
+    losses = torch.zeros(labels.shape, device=logits.device)
+    losses[wanted] = F.cross_entropy(logits.float(), labels[wanted], reduction="none")
+    return (losses.sum(1) / wanted.sum(1).clamp(min=1)).mean()
+
+
+def logits_at(model: AdaptedModel, places: Tensor, **inputs: Any) -> Tensor:
+    """Logits (n, words) at the n places (rows, s) of the output that are True.
+
+    The output layer, which costs as much as many layers below it and a number for every word and place, reads those
+    hidden states alone.
+    """
+    head = model.get_output_embeddings()
+    if type(head) is not nn.Linear:  # an adapted one must see which rows are whose
+        return model(**inputs).logits[places]
+    hook = head.register_forward_pre_hook(lambda _, hidden: (hidden[0][places],))
+    try:
+        return model(**inputs).logits
+    finally:
+        hook.remove()
+
+
+def score_continuations(
+    model: AdaptedModel,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    task_ids: Tensor,
+    continuations: Tensor,
+    scored: Tensor,
+    options: Tensor,
+) -> Tensor:
+    """The log-likelihood (rows,) of each continuation's scored tokens.
+
+    input_ids, attention_mask (b, s): prompts, padded on the left; task_ids (b,). options (b,): how many of the
+    continuations (rows, a), padded on the right, belong to a prompt, one after another. scored (rows, a): 1 for the tokens
+    that count, the last of which ends the continuation.
+    """
+    first = 0
+    scores = []
+    for prompts in torch.arange(len(options), device=options.device).split(ROWS_AT_ONCE):
+        own = options[prompts]
+        rows = slice(first, first := first + int(own.sum()))
+        read = _Prompts.read(model, input_ids[prompts], attention_mask[prompts], task_ids[prompts])
+        prompt_of = torch.arange(len(own), device=own.device).repeat_interleave(own)
+        scores.append(read.score(continuations[rows], scored[rows], prompt_of))
+    return torch.cat(scores)
+
+
+@dataclass(frozen=True)
+class _Prompts:
+    """Prompts that a model has read: ids and mask (b, s), task ids (b,), its cache, and log-likelihoods (b, words) of what
+    comes next."""
+
+    model: AdaptedModel
+    input_ids: Tensor
+    mask: Tensor
+    task_ids: Tensor
+    cache: DynamicCache | None
+    following: Tensor
+
+    @classmethod
+    def read(cls, model: AdaptedModel, input_ids: Tensor, mask: Tensor, task_ids: Tensor) -> _Prompts:
+        width = int(mask.sum(1).max())
+        input_ids, mask = input_ids[:, -width:], mask[:, -width:]
+        at_end = torch.zeros_like(mask, dtype=torch.bool)
+        at_end[:, -1] = True
+        # Models that keep a state instead cannot go on from it with several tokens: they read the prompt again.
+        cache = None if model.base._is_stateful else DynamicCache()
+        logits = _read(model, input_ids, mask, task_ids, at_end, cache)
+        return cls(model, input_ids, mask, task_ids, cache, logits.float().log_softmax(-1))
+
+    def score(self, continuations: Tensor, scored: Tensor, prompt_of: Tensor) -> Tensor:
+        """As :func:`score_continuations`; prompt_of (rows,): the prompt of each."""
+        scores = scored[:, 0] * self.following[prompt_of, continuations[:, 0]]
+        ends = (scored * torch.arange(1, scored.shape[1] + 1, device=scored.device)).amax(1)
+        longer = torch.nonzero(ends > 1)[:, 0]
+        for rows in longer[ends[longer].argsort(stable=True)].split(ROWS_AT_ONCE):
+            own, width = prompt_of[rows], int(ends[rows].max())
+            scores[rows] += self._score_rest(continuations[rows, :width], scored[rows, 1:width].bool(), own)
+        return scores
+
+    def _score_rest(self, continuations: Tensor, wanted: Tensor, own: Tensor) -> Tensor:
+        """The log-likelihood (rows,) of the ``wanted`` tokens (rows, a - 1) of continuations (rows, a) but the first."""
+        ids, mask = continuations[:, :-1], torch.cat([self.mask[own], torch.ones_like(wanted).long()], dim=1)
+        if self.cache is None:
+            cache, ids, places = None, torch.cat([self.input_ids[own], ids], dim=1), F.pad(wanted, (self.mask.shape[1], 0))
+        else:
+            cache, places = DynamicCache([(layer.keys[own], layer.values[own]) for layer in self.cache.layers]), wanted
+        logits = _read(self.model, ids, mask, self.task_ids[own], places, cache)
+        found = torch.zeros(wanted.shape, device=wanted.device)
+        found[wanted] = -F.cross_entropy(logits.float(), continuations[:, 1:][wanted], reduction="none")
+        return found.sum(1)
+
+
+def _read(
+    model: AdaptedModel, ids: Tensor, mask: Tensor, task_ids: Tensor, places: Tensor, cache: DynamicCache | None
+) -> Tensor:
+    """Logits (n, words) at ``places`` of the ids (rows, s), the last of those that the mask tells of; others are cached."""
+    inputs = {"input_ids": ids, "attention_mask": mask, "task_ids": task_ids}
+    if "position_ids" in inspect.signature(model.base.forward).parameters:
+        inputs["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+    return logits_at(model, places, **inputs, past_key_values=cache, use_cache=cache is not None)
