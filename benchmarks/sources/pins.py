@@ -1,7 +1,8 @@
 """What the revisions that presets name hold, so that other weights under the same name are found out in a mirror.
 
 The hashes are of ``benchmarks.sources.model_folder.identity``. MiniLM's weights are the hub's at that commit; what a preset
-names by a hash alone is on no hub, or not known to be the same there. LLaMA, BART and CLIP could not be hashed: no pin.
+names by a hash alone is on no hub, or not known to be the same there. SmolLM2's are too.
+LLaMA, BART and CLIP could not be hashed: no pin.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ PINNED: dict[tuple[str, str | None], dict[str, str]] = {
         "weights_sha256": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
         "config_sha256": "71fb7bfd9bfd962bfa5b0dc42f9f8c941e140cd218382afa053a223d8a74754f",
         "tokenizer_sha256": "ba47c66904c21b66ef1a44ce3e8585988bbcc2478ceafb969d6686282c370ebc",
+    },
+    ("HuggingFaceTB/SmolLM2-135M-Instruct", "12fd25f77366fa6b3b4b768ec3050bf629380bac"): {
+        "weights_sha256": "5af571cbf074e6d21a03528d2330792e532ca608f24ac70a143f6b369968ab8c",
     },
     ("tinystories/stories3m", "sha256:3dd5f8b7c1b884d96383d0a6725a2b355cd92b0710cd2981f3972ac38b1fe39e"): {
         "config_sha256": "cbecc1bf0a7e9f0d991bc37d59b2d233b5a42d7ba1a731ebea8f48daa8a247d3",
