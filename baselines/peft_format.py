@@ -6,36 +6,65 @@ File format: ``adapter_config.json`` and ``adapter_model.safetensors`` as huggin
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from baselines.dora import DoRA
 from baselines.lora import LoRA
-from mtl_lora import AdaptedModel, InvalidInput
+from mtl_lora import AdaptedLinear, AdaptedModel, InvalidInput, target_layers
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
 TENSORS = {"A": "lora_A.weight", "B": "lora_B.weight", "m": "lora_magnitude_vector"}  # ours -> PEFT's
-PLAIN = {  # what the rest of a configuration must be for the checkpoint to be plain LoRA
-    "bias": "none",
-    "lora_bias": False,
-    "use_rslora": False,
-    "rank_pattern": {},
-    "alpha_pattern": {},
-    "modules_to_save": None,
+
+READ = {"r", "lora_alpha", "lora_dropout", "use_dora"}
+WITHOUT_EFFECT = {  # on what tensors of nn.Linear layers compute; which layers are adapted, their names say
+    "auto_mapping",
+    "base_model_name_or_path",
+    "exclude_modules",
+    "fan_in_fan_out",
+    "inference_mode",
+    "layers_pattern",
+    "layers_to_transform",
+    "megatron_core",
+    "peft_version",
+    "qalora_group_size",
+    "revision",
+    "target_modules",
+    "task_type",
 }
-SAFE_STARTS = (True, False, None, "gaussian", "orthogonal")  # others (PiSSA, OLoRA, ..) change the base weights too
+HARMLESS = {  # others, such as the starts of PiSSA and OLoRA, change the base weights too
+    "bias": ("none",),
+    "init_lora_weights": (True, False, None, "gaussian", "orthogonal"),
+    "peft_type": ("LORA",),
+}
 
 
 @torch.no_grad()
 def export_peft(model: AdaptedModel, task: str, folder: Path | str, base_name: str | None = None) -> None:
-    """Write one task as a PEFT checkpoint into ``folder``. base_name: hub id of the base model, for its configuration."""
+    """Write one task as a PEFT checkpoint into ``folder``, with what else of the base is trained (a head).
+
+    Where PEFT is installed it is asked first whether it would load all of it: in some mixtures of experts it takes
+    dense layers for experts by their names.
+
+    Args:
+        model: The adapted model, of any method; no task merged.
+        task: Which task, by name.
+        folder: Created where it is missing.
+        base_name: Hub id of the base model, for the checkpoint's configuration.
+
+    Raises:
+        InvalidInput: If there is no such task or no adapter, or PEFT would not load all of it. Nothing is written.
+    """
     if not model.count():
         raise InvalidInput(f"{model.method.name} trains no adapter, so there is none to export")
     index, tensors, rank = model.context.index(task), {}, 0
@@ -43,9 +72,10 @@ def export_peft(model: AdaptedModel, task: str, folder: Path | str, base_name: s
         a, b = layer.fold(index)
         rank = a.shape[0]
         folded = {"A": a, "B": b} | ({"m": layer.adapter["m"]} if "m" in layer.adapter else {})
-        for own, theirs in TENSORS.items():
-            if own in folded:
-                tensors[f"{PREFIX}{name}.{theirs}"] = folded[own].detach().cpu().contiguous()
+        tensors |= {f"{name}.{theirs}": folded[own] for own, theirs in TENSORS.items() if own in folded}
+    heads = _trained_beside(model)
+    tensors |= {f"{head}.{name}": t for head in heads for name, t in model.base.get_submodule(head).state_dict().items()}
+    tensors = {f"{PREFIX}{name}": tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     config = {
         "peft_type": "LORA",
         "task_type": None,
@@ -54,44 +84,101 @@ def export_peft(model: AdaptedModel, task: str, folder: Path | str, base_name: s
         "lora_alpha": model.method.scaling * rank,  # PEFT scales by lora_alpha / r, and r may be n times ours
         "lora_dropout": model.method.dropout,
         "target_modules": [name for name, _ in model.layers()],
+        "modules_to_save": heads or None,
         "use_dora": model.method.name == "dora",
+        "bias": "none",
         "inference_mode": True,
-        "fan_in_fan_out": False,
-        **PLAIN,
     }
+    _ask_peft(model, config, tensors)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / WEIGHTS, {"format": "pt"})
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
 
 
+def _trained_beside(model: AdaptedModel) -> list[str]:
+    """The modules of the base that hold trained parameters of their own, adapters aside."""
+    adapters = {id(parameter) for parameter in model.adapter_parameters().values()}
+    trained = [name for name, p in model.base.named_parameters() if p.requires_grad and id(p) not in adapters]
+    return sorted({name.rpartition(".")[0] for name in trained})
+
+
+def _ask_peft(model: AdaptedModel, config: dict[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """InvalidInput where PEFT, if installed, would make other tensors of this configuration than there are."""
+    try:
+        import peft
+    except ImportError:
+        return
+    instead = "write the whole model by unload(task).save_pretrained(folder) instead"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            settings = {name: value for name, value in config.items() if name != "peft_type"}
+            theirs = peft.get_peft_model(_plain_on_meta(model), peft.LoraConfig(**settings))
+            wanted = {name: tensor.shape for name, tensor in peft.get_peft_model_state_dict(theirs).items()}
+    except ValueError as error:
+        raise InvalidInput(f"PEFT {peft.__version__} does not load this checkpoint ({error}): {instead}") from error
+    differing = {name for name, shape in wanted.items() if name not in tensors or tensors[name].shape != shape}
+    differing |= tensors.keys() - wanted.keys()
+    if differing:
+        layers = config["target_modules"]
+        lost = sorted(name for name in layers if any(d.startswith(f"{PREFIX}{name}.") for d in differing))
+        loaded = f"{len(layers) - len(lost)} of {len(layers)} layers of this checkpoint right"
+        raise InvalidInput(f"PEFT {peft.__version__} loads {loaded}, not {(lost or sorted(differing))[0]}: {instead}")
+
+
+def _plain_on_meta(model: AdaptedModel) -> nn.Module:
+    """The base without adapters and without memory: a copy in which every tensor lies on the meta device."""
+    empty: dict[int, Any] = {id(b): b.to("meta") for b in model.base.buffers()}
+    empty |= {id(p): nn.Parameter(p.to("meta"), requires_grad=False) for p in model.base.parameters()}
+    base = copy.deepcopy(model.base, empty)
+    for name, layer in [(name, module) for name, module in base.named_modules() if isinstance(module, AdaptedLinear)]:
+        parent, _, child = name.rpartition(".")
+        setattr(base.get_submodule(parent), child, layer.base)
+    return base
+
+
 @torch.no_grad()
 def import_peft(base: nn.Module, folder: Path | str, tasks: Sequence[str]) -> AdaptedModel:
-    """The base model adapted by a PEFT LoRA or DoRA checkpoint, shared by ``tasks``. InvalidInput for other kinds."""
+    """The base model adapted by a PEFT LoRA or DoRA checkpoint, shared by ``tasks``.
+
+    Raises:
+        InvalidInput: For other kinds of checkpoint, settings not known to be harmless, and tensors that are missing, of
+            another shape or too many. The base is then as it was.
+    """
     folder = Path(folder)
     try:
         config = json.loads((folder / CONFIG).read_text())
         tensors = load_file(folder / WEIGHTS)
     except (OSError, ValueError, SafetensorError) as error:
         raise InvalidInput(f"{folder} is no PEFT checkpoint ({CONFIG} and {WEIGHTS}): {error}") from error
-    unlike = [name for name, plain in PLAIN.items() if (config.get(name) or plain) != plain]
-    unlike += ["init_lora_weights"] * (config.get("init_lora_weights") not in SAFE_STARTS)
-    unlike += ["peft_type"] * (config.get("peft_type") != "LORA")
-    if unlike:
-        name = unlike[0]
-        raise InvalidInput(f"{folder}: only plain LoRA and DoRA checkpoints can be imported, not {name}={config.get(name)}")
-    if not {"r", "lora_alpha"} <= set(config):
+    if not isinstance(config, dict) or not {"r", "lora_alpha"} <= config.keys():
         raise InvalidInput(f"{folder}: {CONFIG} lacks r or lora_alpha")
-    layers = sorted({name.removeprefix(PREFIX).partition(".lora_")[0] for name in tensors})
+    for name, value in config.items():
+        if not _harmless(name, value):
+            raise InvalidInput(f"{folder}: only plain LoRA and DoRA checkpoints can be imported, not {name}={value}")
     kind = DoRA if config.get("use_dora") else LoRA
     method = kind(rank=config["r"], alpha=config["lora_alpha"], dropout=config.get("lora_dropout", 0.0))
+    layers = sorted({name.removeprefix(PREFIX).partition(".lora_")[0] for name in tensors})
+    wanted = {
+        f"{PREFIX}{name}.{TENSORS[own]}": shape
+        for name, layer in target_layers(base, layers).items()
+        for own, shape in method.shapes(layer.in_features, layer.out_features, len(tasks)).items()
+    }
+    for name, shape in wanted.items():
+        if name not in tensors or tensors[name].shape != shape:
+            raise InvalidInput(f"{folder}: {name} is missing or not of shape {shape}")
+    if tensors.keys() - wanted.keys():
+        raise InvalidInput(f"{folder}: {min(tensors.keys() - wanted.keys())} is no tensor of a plain LoRA or DoRA")
     model = AdaptedModel(base, method, tasks, layers)
     for name, layer in model.layers():
         for own, parameter in layer.adapter.items():
-            theirs = f"{PREFIX}{name}.{TENSORS[own]}"
-            if theirs not in tensors or tensors[theirs].shape != parameter.shape:
-                raise InvalidInput(f"{folder}: {theirs} is missing or not of shape {tuple(parameter.shape)}")
-            parameter.copy_(tensors.pop(theirs))
-    if tensors:
-        raise InvalidInput(f"{folder}: {min(tensors)} is no tensor of a plain LoRA or DoRA")
+            parameter.copy_(tensors[f"{PREFIX}{name}.{TENSORS[own]}"])
     return model
+
+
+def _harmless(name: str, value: object) -> bool:
+    """Whether a setting leaves a checkpoint plain LoRA or DoRA. Options not known here, of later versions, must be off."""
+    if name in HARMLESS:
+        return value in HARMLESS[name]
+    return name in READ | WITHOUT_EFFECT or not value

@@ -40,13 +40,13 @@ class AdaptedModel(nn.Module):
     def __init__(self, base: nn.Module, method: Method, tasks: Sequence[str], targets: Sequence[str], seed: int = 0) -> None:
         super().__init__()
         layers = target_layers(base, targets)
+        self.context = TaskContext(tasks)
         if list(targets) == [ALL_LINEAR] and (stacked := _stacked_weights(base)):
             warnings.warn(f"{ALL_LINEAR} leaves out weights of three dimensions: {', '.join(stacked)}", stacklevel=2)
-        base.requires_grad_(method.trains_base)
+        base.requires_grad_(method.trains_base)  # from here on nothing is refused
         self.base = base
         self.method = method
         self.merged: str | None = None
-        self.context = TaskContext(tasks)
         weight = next(iter(layers.values())).weight
         self.shared = new_parameters(method.shared_shapes(len(tasks)), weight)
         if not weight.is_meta:

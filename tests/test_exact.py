@@ -14,9 +14,8 @@ import torch
 from conftest import LLAMA_TARGETS, TASKS, adapted_llama, randomise_adapters, tiny_bert, tiny_llama, tokens
 from safetensors.torch import load_file, save_file
 
-from baselines.dora import DoRA
 from baselines.lora import LoRA
-from baselines.peft_format import export_peft, import_peft
+from baselines.peft_format import export_peft
 from mtl_lora import AdaptedLinear, AdaptedModel, InvalidInput, Method, MTLLoRA, load_trained, save_trained
 from mtl_lora.files import FORMAT
 
@@ -131,39 +130,6 @@ def test_unloading_leaves_the_plain_model(method: Method) -> None:
     assert not any(isinstance(module, AdaptedLinear) for module in plain.modules())
     assert plain.state_dict().keys() == tiny_llama().state_dict().keys()
     torch.testing.assert_close(plain(tokens()).logits, expected, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_exported_and_loaded_by_peft_equals_native(method: Method, task: str, tmp_path: Path) -> None:
-    model = adapted_llama(method)
-    export_peft(model, task, tmp_path, base_name="tiny/llama")
-    theirs = peft.PeftModel.from_pretrained(tiny_llama(), tmp_path)
-    assert theirs.peft_config["default"].use_dora == (method.name == "dora")
-    torch.testing.assert_close(theirs(tokens()).logits, logits(model, task), rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("use_dora", [False, True])
-def test_a_checkpoint_of_peft_is_imported(use_dora: bool, tmp_path: Path) -> None:
-    config = peft.LoraConfig(r=4, lora_alpha=12, target_modules=["query", "dense"], use_dora=use_dora)
-    theirs = peft.get_peft_model(tiny_bert(), config)
-    with torch.no_grad():
-        for name, parameter in theirs.named_parameters():
-            if "lora" in name:
-                parameter.add_(0.1 * torch.rand_like(parameter))
-    theirs.save_pretrained(tmp_path)
-    ours = import_peft(tiny_bert(), tmp_path, TASKS)
-    assert ours.method == (DoRA if use_dora else LoRA)(rank=4, alpha=12)
-    torch.testing.assert_close(ours(tokens())[0], theirs.eval()(tokens())[0], rtol=1e-4, atol=1e-5)
-
-
-def test_checkpoints_that_are_not_plain_lora_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="is no PEFT checkpoint"):
-        import_peft(tiny_llama(), tmp_path, TASKS)
-    peft.get_peft_model(tiny_llama(), peft.LoraConfig(use_rslora=True, target_modules=LLAMA_TARGETS)).save_pretrained(
-        tmp_path
-    )
-    with pytest.raises(InvalidInput, match="only plain LoRA and DoRA checkpoints can be imported, not use_rslora=True"):
-        import_peft(tiny_llama(), tmp_path, TASKS)
 
 
 LOAD = """
