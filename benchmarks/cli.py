@@ -39,7 +39,7 @@ def main() -> None:
 def list_everything() -> None:
     """Suites with their tasks, methods, answer modes and presets."""
     import baselines  # noqa: F401
-    from benchmarks.answering import ANSWER_MODES
+    from benchmarks.answering.registry import ANSWER_MODES
     from benchmarks.experiment.methods import order_for_display
     from benchmarks.experiment.presets import PICTURE_PRESETS, PRESETS
     from benchmarks.suites import all_suites
@@ -169,7 +169,8 @@ def report(
     mirror: Mirror = None,
 ) -> None:
     """Compare the methods, from the records alone: tables on screen and in files, and plots."""
-    _quiet()
+    if samples:
+        _quiet()
     from reports.report import write_report
 
     write_report(results, out or results / "report", source_of(mirror) if samples else None, margin)

@@ -1,12 +1,17 @@
 """MTL-LoRA and the core that all methods share: one adapted linear layer on one formula."""
 
-from mtl_lora.budget import Fit, fit_rank, parse_budget
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from mtl_lora.errors import InvalidInput
-from mtl_lora.files import load_trained, save_trained, trained_tensors
-from mtl_lora.layer import AdaptedLinear
-from mtl_lora.method import METHODS, Factors, Method, find_method, register
-from mtl_lora.model import AdaptedModel, target_dims, target_layers
-from mtl_lora.mtl_lora import MTLLoRA
+
+if TYPE_CHECKING:
+    from mtl_lora.budget import Fit, fit_rank, parse_budget
+    from mtl_lora.files import load_trained, save_trained, trained_tensors
+    from mtl_lora.layer import AdaptedLinear
+    from mtl_lora.method import METHODS, Factors, Method, find_method, register
+    from mtl_lora.model import AdaptedModel, target_dims, target_layers
+    from mtl_lora.mtl_lora import MTLLoRA
 
 __all__ = [
     "METHODS",
@@ -27,3 +32,15 @@ __all__ = [
     "target_layers",
     "trained_tensors",
 ]
+
+_MODULES = ("budget", "files", "layer", "method", "model", "mtl_lora")
+
+
+def __getattr__(name: str) -> object:
+    """Load the library, and torch with it, when something of it is first asked for: who reads records needs neither."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    for module in _MODULES:
+        found = vars(import_module(f"{__name__}.{module}"))
+        globals().update({public: found[public] for public in __all__ if public in found})
+    return globals()[name]

@@ -6,10 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.experiment.methods import order_for_display
 from benchmarks.progress import shown
-from benchmarks.sources import Source
 from benchmarks.suites import find_suite
 from mtl_lora.errors import InvalidInput
 from reports import page
@@ -22,6 +22,9 @@ from reports.sections import Part, Section, Sections
 from reports.tables.footnotes import INTERVAL, setting
 from reports.tables.scores import long_table, scored_over_plain
 from reports.tables.table import Table, Text
+
+if TYPE_CHECKING:
+    from benchmarks.sources import Source
 
 PAGE = "index.html"
 SAMPLES = "samples"  # folder of pictures that belong to data sets; those of generated data are figures
@@ -119,7 +122,7 @@ def _samples(comparison: Comparison, results: Results, source: Source | None, ou
     """Pictures with every answer: of generated data in the page, of data sets in a folder that is not for publishing."""
     try:
         if comparison.conflict is not None:
-            figures = draw_samples(comparison, results, Source(), out / page.FIGURES)
+            figures = draw_samples(comparison, results, None, out / page.FIGURES)
             if figures:
                 yield Part("Pictures and answers", blocks=figures, folded=True)
         elif find_suite(comparison.config["suite"]).pictures and source is not None:

@@ -15,7 +15,7 @@ from sklearn import metrics as sk
 from tiny_mirror import ENCODER, make_mirror
 
 from baselines.lora import LoRA
-from benchmarks.answering import Heads
+from benchmarks.answering.heads import Heads
 from benchmarks.data.splits import load_task
 from benchmarks.scoring.metrics import METRICS, Scored, evaluate_task
 from benchmarks.sources import Source

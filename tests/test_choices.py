@@ -13,8 +13,11 @@ from conftest import LLAMA_TARGETS, randomise_adapters
 from datasets import Dataset
 from tiny_mirror import CAUSAL, ENCODER, make_mirror
 
-from benchmarks.answering import AnswerMode, Generation, Likelihood, Pairs, answer_modes_for
+from benchmarks.answering.base import AnswerMode
+from benchmarks.answering.causal_lm import Generation, Likelihood
+from benchmarks.answering.pairs import Pairs
 from benchmarks.answering.prompts import MARKER, find_answer, prompt
+from benchmarks.answering.registry import answer_modes_for
 from benchmarks.data.multiple_choice import read_choice
 from benchmarks.data.splits import load_task
 from benchmarks.sources import Source

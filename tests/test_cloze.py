@@ -21,8 +21,7 @@ from transformers import (
 )
 
 from baselines.lora import LoRA
-from benchmarks.answering import Cloze
-from benchmarks.answering.cloze import encode_pair, pairs
+from benchmarks.answering.cloze import Cloze, encode_pair, pairs
 from benchmarks.answering.log_likelihood import answer_loss, logits_at, score_continuations
 from benchmarks.data.splits import load_task
 from benchmarks.records.store import RunStore

@@ -12,8 +12,7 @@ from sklearn import metrics as sk
 from tiny_mirror import CAUSAL, ENCODER, TEST_ROWS, TRAIN_ROWS, make_mirror
 
 from baselines.lora import LoRA
-from benchmarks.answering import Heads
-from benchmarks.answering.heads import HeadModel
+from benchmarks.answering.heads import HeadModel, Heads
 from benchmarks.data.splits import load_task
 from benchmarks.experiment.config import Recipe, steps
 from benchmarks.scoring.free_form import POINTS

@@ -8,7 +8,8 @@ import pytest
 import torch
 from conftest import RESULTS, adapted_llama, tiny_bert
 
-from benchmarks.answering import ANSWER_MODES, TaskModel
+from benchmarks.answering.base import TaskModel
+from benchmarks.answering.registry import ANSWER_MODES
 from benchmarks.experiment.config import RunConfig
 from benchmarks.experiment.resolve import studies
 from benchmarks.experiment.study_options import StudyOptions

@@ -16,7 +16,7 @@ from tiny_mirror import CAUSAL, make_mirror
 from tiny_pictures import CLIP, OTHER_VISION, SEQ2SEQ, VISION, make_hub, make_pictures
 
 import benchmarks.training.image_features
-from benchmarks.answering import VisionLanguage
+from benchmarks.answering.vision_language import VisionLanguage
 from benchmarks.data.images import decode
 from benchmarks.data.splits import _one_a_picture, _one_an_answer, load_task
 from benchmarks.experiment.config import Backbone

@@ -10,7 +10,7 @@ import torch
 from conftest import ALL_METHODS, method_id
 from tiny_cli import mtl_lora
 
-from benchmarks.answering import Pairs
+from benchmarks.answering.pairs import Pairs
 from benchmarks.data.splits import load_task
 from benchmarks.experiment.presets import PRESETS
 from benchmarks.records.store import RunStore

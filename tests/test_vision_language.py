@@ -12,9 +12,9 @@ from transformers import BartConfig, BartForConditionalGeneration
 from baselines.dora import DoRA
 from baselines.lora import LoRA
 from baselines.references import HeadsOnly
-from benchmarks.answering import VisionLanguage
 from benchmarks.answering.image_embedding import PictureEmbedding
-from benchmarks.answering.vision_language import VisionLanguageModel, biases_and_norms
+from benchmarks.answering.registry import read_answer_mode
+from benchmarks.answering.vision_language import VisionLanguage, VisionLanguageModel, biases_and_norms
 from benchmarks.experiment.presets import find_preset
 from benchmarks.suites import find_suite
 from mtl_lora import AdaptedModel, Method, MTLLoRA, parse_budget, target_dims
@@ -153,6 +153,7 @@ def test_the_start_is_fixed_by_the_seed() -> None:
 def test_the_papers_parameter_counts_on_a_meta_device_bart_base() -> None:
     """VL-BART with 36 adapted layers of 768 x 768; counts and percentages of facts known of the released code."""
     preset = find_preset("paper", pictures=True)
+    mode = read_answer_mode(preset.answering)
     config = BartConfig(d_model=768, vocab_size=50265, encoder_layers=6, decoder_layers=6, encoder_ffn_dim=3072)
     config.update({"decoder_ffn_dim": 3072, "encoder_attention_heads": 12, "decoder_attention_heads": 12})
     tasks = ["vqav2", "gqa", "nlvr2", "coco"]
@@ -166,9 +167,9 @@ def test_the_papers_parameter_counts_on_a_meta_device_bart_base() -> None:
         with torch.device("meta"):
             base = BartForConditionalGeneration(config)
             of_base = sum(p.numel() for p in base.parameters())
-            heads = preset.mode.head_parameters((), base)
+            heads = mode.head_parameters((), base)
             adapted = AdaptedModel(base, method, tasks, preset.backbone.targets)
-            model = VisionLanguageModel(adapted, find_suite("image-text-hub").tasks, preset.mode, seed=0)
+            model = VisionLanguageModel(adapted, find_suite("image-text-hub").tasks, mode, seed=0)
         parts = model.parameters_by_part()
         assert len(list(adapted.layers())) == 36 and of_base == 139_420_416
         assert parts["heads"] == heads == 1_582_848 + 125_952 + 24_576

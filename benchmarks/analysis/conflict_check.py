@@ -19,7 +19,7 @@ from tabulate import tabulate
 from torch import Tensor
 
 from benchmarks.analysis.diagnosis import gradient
-from benchmarks.answering import TaskModel
+from benchmarks.answering.base import TaskModel
 from benchmarks.experiment.config import RunConfig
 from benchmarks.experiment.resolve import studies
 from benchmarks.experiment.study import Study

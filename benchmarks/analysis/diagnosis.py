@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from baselines.references import HeadsOnly
 from benchmarks.analysis.geometry import cosines, of_mtl_lora, separation, update_overlap, wide
 from benchmarks.analysis.inference import FinishedRun
-from benchmarks.answering import TaskModel
+from benchmarks.answering.base import TaskModel
 from benchmarks.data.splits import TaskData, load_task
 from benchmarks.experiment.config import RunConfig
 from benchmarks.experiment.methods import order_for_display

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from sklearn.metrics import silhouette_score
 from torch import Tensor
 
-from benchmarks.answering import TaskModel
+from benchmarks.answering.base import TaskModel
 from mtl_lora import AdaptedLinear
 from mtl_lora.method import Factors, stable_softmax
 

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerBase
 
 from baselines.peft_format import export_peft
-from benchmarks.answering import OUTPUTS, TaskModel
+from benchmarks.answering.base import OUTPUTS, TaskModel
 from benchmarks.data.multiple_choice import read_choice
 from benchmarks.experiment.config import RunConfig
 from benchmarks.experiment.protocols import answer_mode_of, max_length_of

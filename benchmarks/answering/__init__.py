@@ -1,47 +1,12 @@
 """Answer modes: a linear head for each task; for multiple choice, scored pairs, likelihoods or generated text; for
 questions on pictures, words generated after them."""
 
-from __future__ import annotations
-
-from typing import Any
-
-from benchmarks.answering.base import OUTPUTS, AnswerMode, TaskModel
-from benchmarks.answering.causal_lm import Generation, Likelihood
-from benchmarks.answering.cloze import Cloze
-from benchmarks.answering.heads import Heads
-from benchmarks.answering.pairs import Pairs
-from benchmarks.answering.vision_language import VisionLanguage
-from benchmarks.suites.spec import Suite
-
-ANSWER_MODES: dict[str, type[AnswerMode]] = {
-    mode.name: mode for mode in (Heads, Pairs, Likelihood, Cloze, Generation, VisionLanguage)
+# Apart from the modes themselves, so that who only names them need not load torch.
+SUMMARIES = {
+    "heads": "a linear head for each task",
+    "pairs": "each option scored against the question by their sentence vectors",
+    "likelihood": "the option whose response a causal model finds likeliest",
+    "cloze": "the option whose own text a causal model finds likeliest after the question",
+    "generation": "text that a causal model generates, and the first option named in it",
+    "vision-language": "words that a language model generates after projected pictures and a question",
 }
-
-__all__ = [
-    "ANSWER_MODES",
-    "OUTPUTS",
-    "AnswerMode",
-    "Cloze",
-    "Generation",
-    "Heads",
-    "Pairs",
-    "TaskModel",
-    "VisionLanguage",
-    "answer_modes_for",
-    "read_answer_mode",
-]
-
-
-def answer_modes_for(suite: Suite) -> list[type[AnswerMode]]:
-    """Those that answer what a suite asks."""
-    if suite.pictures:
-        return [VisionLanguage]
-    return [Pairs, Likelihood, Cloze, Generation] if suite.choice else [Heads]
-
-
-def read_answer_mode(answering: dict[str, Any] | None) -> AnswerMode:
-    """The way a record names, with its settings; plain heads where it names none."""
-    if answering is None:
-        return Heads()
-    settings = {name: value for name, value in answering.items() if name != "way"}
-    return ANSWER_MODES[answering["way"]](**settings)

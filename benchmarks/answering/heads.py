@@ -14,6 +14,7 @@ from datasets import Dataset
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from benchmarks.answering import SUMMARIES
 from benchmarks.answering.base import AnswerMode, Batch, TaskModel, likeliest, pad_texts, pool, text_vectors
 from benchmarks.suites.spec import Task
 from benchmarks.world.encoder import PATCH, PATCHES
@@ -149,7 +150,7 @@ class Heads(AnswerMode):
     texts: str = "together"
 
     name: ClassVar[str] = "heads"
-    summary: ClassVar[str] = "a linear head for each task"
+    summary: ClassVar[str] = SUMMARIES["heads"]
 
     def __post_init__(self) -> None:
         if self.texts not in TEXTS:

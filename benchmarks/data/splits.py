@@ -13,6 +13,7 @@ from datasets import Dataset
 
 from benchmarks.data.columns import read_rows
 from benchmarks.data.images import Picture, PictureBook
+from benchmarks.data.order import row_order, stable_hash
 from benchmarks.sources import Source
 from benchmarks.suites.spec import Task
 from mtl_lora.errors import InvalidInput
@@ -52,14 +53,14 @@ def load_task(task: Task, source: Source, split: str, max_train: int | None, max
         test, more = book(task.test_split).by_content(test)
         pictures |= more
     if task.split_by_query:
-        test = test.select([i for i, query in enumerate(test["query"]) if _hash(query) % TEST_QUERIES == 0])
+        test = test.select([i for i, query in enumerate(test["query"]) if stable_hash(query) % TEST_QUERIES == 0])
     if task.captions:
         pool = _one_an_answer(pool)
-    order = _permutation(task, len(pool))
+    order = row_order(task.name, len(pool))
     dev = _side_by_side(pool, order)[: min(DEV_ROWS, len(pool) // 10)]
     train = pool.select(order[_trainable(pool, test, dev)[order]][:max_train])
     if split == "test":
-        order = _permutation(task, len(test))
+        order = row_order(task.name, len(test))
         scored = test.select(_side_by_side(test, order) if task.query_column else order)
     else:
         scored = pool.select(dev)
@@ -72,14 +73,6 @@ def load_task(task: Task, source: Source, split: str, max_train: int | None, max
         pictures |= more
     train = _balanced(train) if task.balanced else train
     return TaskData(task, train, scored, _fingerprint(train, scored), pictures)
-
-
-def _permutation(task: Task, size: int) -> np.ndarray:
-    return np.random.default_rng(_hash(task.name)).permutation(size)
-
-
-def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
 def _subjects(rows: Dataset) -> list[list[str]] | None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import baselines  # noqa: F401  (registers the methods)
-from benchmarks.answering import ANSWER_MODES, AnswerMode
+from benchmarks.answering.base import AnswerMode
+from benchmarks.answering.registry import ANSWER_MODES
 from benchmarks.experiment.methods import order_for_display
 from mtl_lora import METHODS, InvalidInput, find_method
 from mtl_lora.errors import unknown

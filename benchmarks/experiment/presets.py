@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from benchmarks.answering import AnswerMode, Cloze, VisionLanguage
 from benchmarks.experiment.config import Backbone, Recipe
 from mtl_lora.errors import unknown
 
@@ -13,7 +14,7 @@ from mtl_lora.errors import unknown
 class Preset:
     """What ``--preset`` names; every part of it can be changed by an option of its own.
 
-    mode: of answering, for suites that it fits and where suite and backbone do not say it all.
+    answering: the answer mode as records name it, for suites that it fits and where suite and backbone do not say it all.
     """
 
     name: str
@@ -23,7 +24,7 @@ class Preset:
     precision: str
     recipe: Recipe = field(repr=False)
     methods: str = "all,references"
-    mode: AnswerMode | None = None
+    answering: Mapping[str, Any] | None = None
 
 
 PRESETS = {
@@ -72,7 +73,7 @@ PRESETS = {
             budget="1.1M",
             precision="bfloat16",
             recipe=Recipe(epochs=1, batch_size=32, learning_rate=5e-4),
-            mode=Cloze(),
+            answering={"way": "cloze"},
         ),
         Preset(
             name="paper",
@@ -116,13 +117,14 @@ PICTURE_PRESETS = {
             budget="6.5%",
             precision="bfloat16",
             recipe=Recipe(epochs=3, batch_size=32, learning_rate=1e-3),
-            mode=VisionLanguage(
-                vision="WinKawaks/vit-tiny-patch16-224",
-                vision_revision="sha256:e38e9a739c27dfdd9473fc1ee189c2c9ed4eb7ca2c0d07cf341f800b627bb9e8",
-                vision_width=192,
-                grid=6,
-                end=1,  # <s>, by which its training set parts stories; it has never seen </s>
-            ),
+            answering={
+                "way": "vision-language",
+                "vision": "WinKawaks/vit-tiny-patch16-224",
+                "vision_revision": "sha256:e38e9a739c27dfdd9473fc1ee189c2c9ed4eb7ca2c0d07cf341f800b627bb9e8",
+                "vision_width": 192,
+                "grid": 6,
+                "end": 1,  # <s>, by which its training set parts stories; it has never seen </s>
+            },
         ),
         Preset(
             name="paper",
@@ -138,12 +140,13 @@ PICTURE_PRESETS = {
             precision="float32",
             recipe=Recipe(epochs=20, batch_size=512, learning_rate=1e-3, warmup=0.03, weight_decay=0.01, scaling=0.25),
             methods="lora,dora,multilora,moelora,mtl-lora:up_projections=2:temperature=0.8,references",
-            mode=VisionLanguage(
-                vision="timm/resnet101_clip.openai",
-                vision_width=2048,
-                grid=6,
-                trained="projection-biases-norms",
-            ),
+            answering={
+                "way": "vision-language",
+                "vision": "timm/resnet101_clip.openai",
+                "vision_width": 2048,
+                "grid": 6,
+                "trained": "projection-biases-norms",
+            },
         ),
     )
 }

@@ -11,7 +11,8 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from benchmarks.answering import AnswerMode, read_answer_mode
+from benchmarks.answering.base import AnswerMode
+from benchmarks.answering.registry import read_answer_mode
 from benchmarks.experiment.config import Recipe, RunConfig
 from mtl_lora.errors import unknown
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import TypeVar
 
-from benchmarks.answering import AnswerMode, Generation, Heads, Pairs, VisionLanguage, answer_modes_for
+from benchmarks.answering.base import AnswerMode
+from benchmarks.answering.causal_lm import Generation
+from benchmarks.answering.heads import Heads
+from benchmarks.answering.pairs import Pairs
+from benchmarks.answering.registry import answer_modes_for, read_answer_mode
+from benchmarks.answering.vision_language import VisionLanguage
 from benchmarks.experiment.config import Backbone, Recipe
 from benchmarks.experiment.parsing import parse_answer_mode, parse_conflicts, parse_methods, parse_names, parse_seeds
 from benchmarks.experiment.presets import Preset, find_preset
@@ -27,8 +32,8 @@ def studies(options: StudyOptions) -> list[Study]:
     suite, source = find_suite(options.suite), Source(options.mirror, options.features)
     preset = find_preset(options.preset or suite.preset, suite.pictures)
     backbone, protocol = _backbone(options, preset), options.protocol
-    fits = type(preset.mode) in answer_modes_for(suite)
-    mode = preset.mode if fits else default_answer_mode(suite, backbone, protocol)
+    own = read_answer_mode(preset.answering) if preset.answering else None
+    mode = own if type(own) in answer_modes_for(suite) else default_answer_mode(suite, backbone, protocol)
     if suite.pictures and options.backbone is not None:
         mode = dataclasses.replace(mode, end=-1)  # the preset's is a token of the preset's backbone
     study = Study(

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import baselines  # noqa: F401  (registers the methods)
-from benchmarks.answering import AnswerMode, Generation, Heads, answer_modes_for
+from benchmarks.answering.base import AnswerMode
+from benchmarks.answering.causal_lm import Generation
+from benchmarks.answering.heads import Heads
+from benchmarks.answering.registry import answer_modes_for
 from benchmarks.data.splits import SPLITS, TaskData, load_task
 from benchmarks.experiment.config import PRECISIONS, Backbone, Recipe, RunConfig, steps
 from benchmarks.experiment.parsing import MethodChoice

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from torch import nn
 
 from benchmarks.records import schema
-from mtl_lora import InvalidInput, save_trained
+from mtl_lora.errors import InvalidInput
 
 
 @dataclass(frozen=True)
@@ -64,8 +63,9 @@ class RunStore:
         """Every record, in the order of ids."""
         return [read_record(path) for path in sorted((self.folder / "runs").glob("*.json"))]
 
-    def write(self, record: dict[str, Any], predictions: pd.DataFrame, model: nn.Module) -> Path:
-        """Write a finished run. predictions: columns task, row, label, prediction. model: its trained tensors are kept.
+    def write(self, record: dict[str, Any], predictions: pd.DataFrame, save: Callable[[Path], Any]) -> Path:
+        """Write a finished run. predictions: columns task, row, label, prediction. save: writes the trained tensors to a
+        path.
 
         The record comes last: it is the mark that the run is finished.
         """
@@ -74,7 +74,7 @@ class RunStore:
         write_whole(
             path.with_suffix(".predictions.parquet"), lambda temporary: predictions.to_parquet(temporary, index=False)
         )
-        write_whole(self.trained_path(record["id"]), lambda temporary: save_trained(model, temporary))
+        write_whole(self.trained_path(record["id"]), save)
         text = json.dumps(record, indent=1, sort_keys=True) + "\n"
         write_whole(path, lambda temporary: temporary.write_text(text))
         return path

@@ -27,7 +27,7 @@ class Datasets(Location):
     def rows(self, task: Task, split: str) -> Dataset:
         """The rows of one split of a task's data set."""
         if task.conflict is not None:
-            return world_rows(task.config, split, task.conflict)
+            return Dataset.from_list(world_rows(task.config, split, task.conflict))
         if task.files is not None:
             return self._json_rows(task, split)
         if self.mirror is None and not task.revision:

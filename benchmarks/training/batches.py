@@ -11,7 +11,8 @@ import torch
 from datasets import Dataset, concatenate_datasets
 from transformers import PreTrainedTokenizerBase
 
-from benchmarks.answering import AnswerMode, VisionLanguage
+from benchmarks.answering.base import AnswerMode
+from benchmarks.answering.vision_language import VisionLanguage
 from benchmarks.data.splits import TaskData
 from benchmarks.experiment.config import Recipe
 from benchmarks.sources import Source

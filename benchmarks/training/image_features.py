@@ -14,7 +14,7 @@ from accelerate import PartialState
 from PIL import Image
 from torch import Tensor, nn
 
-from benchmarks.answering import VisionLanguage
+from benchmarks.answering.vision_language import VisionLanguage
 from benchmarks.data.images import Picture, decode
 from benchmarks.progress import shown
 from benchmarks.records.store import write_whole

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 import baselines  # noqa: F401  (registers the methods)
-from benchmarks.answering import TaskModel
+from benchmarks.answering.base import TaskModel
 from benchmarks.experiment.config import RunConfig
 from benchmarks.experiment.protocols import answer_mode_of
 from benchmarks.sources import Source

@@ -10,7 +10,7 @@ import pandas as pd
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
-from benchmarks.answering import OUTPUTS, AnswerMode
+from benchmarks.answering.base import OUTPUTS, AnswerMode
 from benchmarks.data.splits import TaskData
 from benchmarks.scoring.free_form import evaluate_written, points
 from benchmarks.scoring.metrics import Scored, evaluate_task

@@ -19,7 +19,7 @@ from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 from transformers import PrinterCallback, set_seed
 
-from benchmarks.answering import AnswerMode, TaskModel
+from benchmarks.answering.base import AnswerMode, TaskModel
 from benchmarks.experiment.config import RunConfig
 from benchmarks.experiment.protocols import answer_mode_of, max_length_of, recipe_of
 from benchmarks.experiment.study import Study
@@ -41,6 +41,7 @@ from benchmarks.training.trainer import (
     last_checkpoint,
     training_arguments,
 )
+from mtl_lora import save_trained
 
 POLL_SECONDS = 5
 
@@ -160,7 +161,7 @@ class _Worker:
         }
         record = self._record(run, model, predictions, training)
         if trainer.is_world_process_zero():
-            self.store.write(record, predictions, model)
+            self.store.write(record, predictions, partial(save_trained, model))
             shutil.rmtree(self.store.checkpoints(run.id), ignore_errors=True)
         trainer.accelerator.wait_for_everyone()
         return record

@@ -19,7 +19,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from datasets import Dataset
 
 from benchmarks.world.language import (
     AGREED,
@@ -184,14 +183,14 @@ FORMS: dict[str, Callable[[Asker], dict[str, Any]]] = {
 
 
 @cache
-def world_rows(task: str, split: str, conflict: float) -> Dataset:
-    """The rows of the task "form-reader" in "train" or "test": columns text, (text_pair), (picture), label."""
+def world_rows(task: str, split: str, conflict: float) -> list[dict[str, Any]]:
+    """The rows of the task "form-reader" in "train" or "test", by column: text, (text_pair), (picture), label."""
     form, _, reader = task.rpartition("-")
     rows = []
     for index in range(ROWS[split]):
         row = FORMS[form](Asker(random.Random(f"{form} {split} {index}"), conflict, reader))
         rows.append(row | {"text": f"{reader} : {row['text']}"})
-    return Dataset.from_list(rows)
+    return rows
 
 
 def decode_picture(data: bytes) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.answering import ANSWER_MODES
+from benchmarks.answering import SUMMARIES
 from benchmarks.experiment.presets import PICTURE_PRESETS, PRESETS
 from benchmarks.suites import find_suite
 from reports.evidence.comparison import Comparison, Entry
@@ -115,8 +115,8 @@ def _answering(config: dict) -> list[str]:
     if "answering" not in config:
         return []
     settings = ", ".join(f"{name} {value}" for name, value in config["answering"].items() if name != "way")
-    mode = ANSWER_MODES[config["answering"]["way"]]
-    return [f"Answered by {mode.name}: {mode.summary}{f' ({settings})' if settings else ''}."]
+    mode = config["answering"]["way"]
+    return [f"Answered by {mode}: {SUMMARIES[mode]}{f' ({settings})' if settings else ''}."]
 
 
 def _released(entries: list[Entry]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
-from mtl_lora import MTLLoRA
+from benchmarks.experiment.methods import OURS
 from reports.evidence.comparison import PLAIN, Comparison, Entry, size
 from reports.evidence.differences import BETTER, EQUIVALENT, LEVEL, POWER, WORSE, Difference
 from reports.evidence.significance import RESAMPLES, PairedTests
@@ -70,7 +70,7 @@ def sentences(comparison: Comparison, budget: int, paired: PairedTests) -> list[
     """What a budget's differences support: who leads, against whom that is shown, and how MTL-LoRA fares."""
     lines = [_leader(comparison, budget, paired)] if len(paired.matched) > 1 else []
     for own in paired.matched:
-        if own.name == MTLLoRA.name:
+        if own.name == OURS:
             others = [entry.label for entry in paired.entries if entry.label == PLAIN or entry.reference]
             found = {other: paired.difference(own.label, other) for other in others}
             lines += [f"{own.label} against {other}: {_judged(each)}." for other, each in found.items() if each]
@@ -100,7 +100,7 @@ def across_conflicts(budget: int, tests: dict[float, PairedTests]) -> str:
     """How MTL-LoRA fares against plain LoRA at each conflict; empty where that was not measured."""
     places: dict[str, list[str]] = {}
     for conflict, paired in tests.items():
-        found = paired.difference(MTLLoRA.name, PLAIN)
+        found = paired.difference(OURS, PLAIN)
         if found:
             places.setdefault(words(found)[0], []).append(f"{conflict:g} ({found})")
     parts = [f"{verdict} at conflict {listed(own)}" for verdict, own in places.items()]
