@@ -21,7 +21,7 @@ from reports.figures.examples import draw_samples
 from reports.sections import Part, Section, Sections
 from reports.tables.footnotes import INTERVAL, setting
 from reports.tables.scores import long_table, scored_over_plain
-from reports.tables.table import Table, Text
+from reports.tables.table import Table, Text, plain_name
 
 if TYPE_CHECKING:
     from benchmarks.sources import Source
@@ -61,8 +61,8 @@ def write_report(folder: Path, out: Path, source: Source | None = None, margin: 
     sections += [*maker.unmeasured(), *maker.speed()]
     summary = summary_table([c for name in names for c in maker.of(name) if c.config["split"] == "test"], maker)
     _write_tables([summary, long_table(comparisons), *_tables(sections)], out / page.TABLES)
-    (out / PAGE).write_text(page.html(sections, summary, comparisons, results, out))
-    (out / "index.md").write_text(page.markdown(sections, summary))
+    (out / PAGE).write_text(page.html(sections, summary, comparisons, results, out), encoding="utf-8")
+    (out / "index.md").write_text(page.markdown(sections, summary), encoding="utf-8")
     print(f"{summary.plain()}\n\n{SUMMARY}\n")
     for section in sections:
         for part in section.parts:
@@ -75,7 +75,7 @@ def _remove_earlier(out: Path) -> None:
     """Remove the tables and figures of an earlier report, lest some stay that nothing leads to; nobody else's files."""
     earlier = out / PAGE
     if earlier.exists():
-        text = earlier.read_text()
+        text = earlier.read_text(encoding="utf-8")
         if page.GENERATOR not in text:
             raise InvalidInput(f"{earlier} is not a page that `mtl-lora report` wrote: give another folder with --out")
         for name in set(re.findall(rf'href="((?:{page.TABLES}|{page.FIGURES})/[^"/]+)"', text)):
@@ -139,6 +139,7 @@ def _tables(sections: Iterable[Section]) -> Iterable[Table]:
 
 def _write_tables(tables: Iterable[Table], folder: Path) -> None:
     for table in tables:
-        (folder / f"{table.name}.csv").write_text(table.csv())
-        (folder / f"{table.name}.md").write_text(table.markdown())
-        (folder / f"{table.name}.tex").write_text(table.latex())
+        name = plain_name(table.name)
+        (folder / f"{name}.csv").write_text(table.csv(), encoding="utf-8")
+        (folder / f"{name}.md").write_text(table.markdown(), encoding="utf-8")
+        (folder / f"{name}.tex").write_text(table.latex(), encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cached_property
 from math import isfinite
 from pathlib import Path
@@ -62,7 +63,7 @@ class Results:
 
     def speed(self) -> dict[str, dict[str, Any]]:
         """What the speed benchmark measured, by the name of its file."""
-        return {path.stem: json.loads(path.read_text()) for path in sorted(self.folder.glob("speed/*.json"))}
+        return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(self.folder.glob("speed/*.json"))}
 
     @cached_property
     def published(self) -> pd.DataFrame:
@@ -73,7 +74,7 @@ class Results:
 
 def _diagnosis(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text(encoding="utf-8"))
         known = found["schema"] == schema.DIAGNOSIS
         why = None if known else f"its schema is {found['schema']}, this version reads {schema.DIAGNOSIS}"
     except (ValueError, TypeError, KeyError) as error:
@@ -90,6 +91,9 @@ def _published(path: Path) -> pd.DataFrame:
         raise InvalidInput(f"{path} is no table of published numbers: {error}") from error
     if [*table.columns] != PUBLISHED:
         raise InvalidInput(f"{path} has the columns {', '.join(table.columns)}; wanted: {', '.join(PUBLISHED)}")
+    for suite in dict.fromkeys(table["suite"]):
+        if not re.fullmatch(r"\w[\w.-]*", suite):
+            raise InvalidInput(f"{path} names a suite {suite!r}; names are letters, digits, and - or . or _ between them")
     wrong = [value for value in table["value"] if value and not _number(value)]
     if wrong:
         raise InvalidInput(f"{path} has the value {wrong[0]!r}, which is no number; an unknown one is left empty")

@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure as Drawing
 
 from reports.evidence.comparison import Comparison, Entry
+from reports.tables.table import plain_name
 
 # Colours of Okabe and Ito that the colour-blind tell apart, and a marker besides.
 STYLES = {
@@ -44,6 +45,7 @@ class Figure:
 
 def save(drawing: Drawing, folder: Path, name: str, caption: str) -> Figure:
     """Write a drawing as PNG and SVG, without the date of writing, and close it."""
+    name = plain_name(name)
     with plt.rc_context(PARAMETERS):
         drawing.savefig(folder / f"{name}.png", dpi=DPI, metadata={"Software": None})
         drawing.set_layout_engine("none")  # everything has its place by now

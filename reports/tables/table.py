@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tabulate import tabulate
+
+from mtl_lora.errors import InvalidInput
 
 BOLD = ("\ue000", "\ue001")  # private characters: tabulate escapes what LaTeX would read
 
@@ -42,28 +45,50 @@ class Table:
 
     def markdown(self) -> str:
         """Title, table and notes."""
-        notes = "\n".join(f"- {note}" for note in self.notes)
-        table = self._tabulate("github", lambda cell: f"**{cell}**" if _bold(cell) else str(cell).replace("|", "\\|"))
-        return "\n\n".join(part for part in (f"#### {self.title}", self.lead, table, notes) if part) + "\n"
+        notes = "\n".join(f"- {_line(note)}" for note in self.notes)
+        table = self._tabulate("github", lambda cell: f"**{_marked(cell)}**" if _bold(cell) else _marked(cell))
+        return "\n\n".join(part for part in (f"#### {_marked(self.title)}", self.lead, table, notes) if part) + "\n"
 
     def latex(self) -> str:
         """For the booktabs package; title and notes as comments."""
-        table = self._tabulate("latex_booktabs", lambda cell: str(cell).join(BOLD) if _bold(cell) else str(cell))
+        table = self._tabulate("latex_booktabs", lambda cell: _line(cell).join(BOLD) if _bold(cell) else _line(cell))
         table = table.replace(BOLD[0], r"\textbf{").replace(BOLD[1], "}").replace("±", r"$\pm$").replace("†", r"\dag{}")
-        return "\n".join([*(f"% {line}" for line in (self.title, self.lead, *self.notes) if line), table]) + "\n"
+        return "\n".join([*(f"% {_line(text)}" for text in (self.title, self.lead, *self.notes) if text), table]) + "\n"
 
     def csv(self) -> str:
-        """The cells alone."""
+        """The cells alone; none of them a formula to a spreadsheet."""
         stream = io.StringIO()
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(self.header)
-        writer.writerows([[str(cell) for cell in row] for row in self.rows])
+        writer.writerows([[_no_formula(str(cell)) for cell in row] for row in (self.header, *self.rows)])
         return stream.getvalue()
 
     def _tabulate(self, style: str, shown: Callable[[Text | str], str]) -> str:
         rows = [[shown(cell) for cell in row] for row in self.rows]
         align = ["left", *["right"] * (len(self.header) - 1)]
-        return tabulate(rows, headers=self.header, tablefmt=style, disable_numparse=True, colalign=align)
+        return tabulate(
+            rows, headers=[shown(name) for name in self.header], tablefmt=style, disable_numparse=True, colalign=align
+        )
+
+
+def plain_name(name: str) -> str:
+    """A name that can be part of a file's; InvalidInput for one that would lead to another folder or hide the file."""
+    if not re.fullmatch(r"[^./\\\0-\x1f][^/\\\0-\x1f]*", name):
+        raise InvalidInput(f"{name!r} cannot be part of a file's name")
+    return name
+
+
+def _line(text: Text | str) -> str:
+    return " ".join(str(text).split())
+
+
+def _marked(text: Text | str) -> str:
+    """On one line, with nothing that Markdown would take for its own: bold, code, HTML, a link, the edge of a cell."""
+    return re.sub(r"[\\`*<>|]|(?<=\])\(", r"\\\g<0>", _line(text))
+
+
+def _no_formula(text: str) -> str:
+    """With an apostrophe in front where a spreadsheet would compute it; numbers, signs included, stay as they are."""
+    return f"'{text}" if re.match(r"[=@\t\r]|[+-](?![-+\d.,%±()\[\] e]*$)", text) else text
 
 
 def _bold(cell: Text | str) -> bool:
