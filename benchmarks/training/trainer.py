@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +11,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import PartialState
+from safetensors import SafetensorError
 from torch import nn
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from benchmarks.experiment.config import Recipe, RunConfig
+from benchmarks.records.store import write_whole
 from benchmarks.training.divergence import Diverged
 from mtl_lora import InvalidInput, load_trained, save_trained
 
 CHECKPOINTS_A_RUN = 10
 STATE_FILE = "trained.safetensors"
-COMPLETE = "complete"  # an empty file, written last into a checkpoint
+COMPLETE = "complete"  # a file of sums, written last into a checkpoint: the sha256 of every other file in it
 
 
 @dataclass(frozen=True)
@@ -87,16 +92,26 @@ class AdapterTrainer(Trainer):
             folder.mkdir(parents=True, exist_ok=True)
             save_trained(self.model, folder / STATE_FILE)
 
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super()._save_checkpoint(*args, **kwargs)
+        except (OSError, RuntimeError, SafetensorError) as error:  # each writer has its own for a disk that is full
+            reason = str(error).splitlines()[0]
+            raise InvalidInput(f"a checkpoint cannot be written to {self.args.output_dir}: {reason}") from error
+
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         load_trained(self.model, Path(resume_from_checkpoint) / STATE_FILE)
 
 
 class MarkComplete(TrainerCallback):
-    """Marks a checkpoint once all of it is written, so that one cut short by a kill is never resumed from."""
+    """Marks a checkpoint once all of it is on disk, so that one cut short or damaged is never resumed from."""
 
     def on_save(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
+        PartialState().wait_for_everyone()  # each process writes the state of its random numbers
         if args.should_save:
-            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+            checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            sums = json.dumps(_sums(checkpoint))
+            write_whole(checkpoint / COMPLETE, lambda temporary: temporary.write_text(sums, encoding="utf-8"))
 
 
 class StopAtNaN(TrainerCallback):
@@ -111,9 +126,20 @@ class StopAtNaN(TrainerCallback):
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The latest checkpoint of a run that was written whole, or None."""
-    whole = [path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}")]
-    return max(whole, key=checkpoint_step, default=None)
+    """The latest checkpoint of a run that is whole, or None."""
+    marked = sorted((path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}")), key=checkpoint_step, reverse=True)
+    return next((path for path in marked if (path / COMPLETE).read_bytes() == json.dumps(_sums(path)).encode()), None)
+
+
+def _sums(checkpoint: Path) -> dict[str, str]:
+    """The sha256 of every file of a checkpoint but the mark, each of them on disk for good."""
+    sums = {}
+    for file in sorted(checkpoint.iterdir()):
+        if file.name != COMPLETE:
+            with file.open("rb") as stream:
+                os.fsync(stream.fileno())
+                sums[file.name] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return sums
 
 
 def checkpoint_step(checkpoint: Path | None) -> int:
