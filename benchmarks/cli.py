@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import logging
 import sys
 import warnings
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,6 +30,9 @@ app = typer.Typer(
 
 def main() -> None:
     """Entry point: bad input ends in one line on standard error and exit status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a sign still shows the rest
     try:
         app()
     except (InvalidInput, OSError) as error:
@@ -188,9 +193,11 @@ def predict(
     _quiet()
     if file is not None and not file.is_file():
         raise InvalidInput(f"{file} is not a file")
+    if file is None and sys.stdin is None:
+        raise InvalidInput("standard input is closed: give a file of texts")
     finished = _finished(run, results, mirror)
-    with file.open() if file else nullcontext(sys.stdin) as lines:
-        for answer in finished.predict(finished.task(task), lines):
+    with file.open("rb") if file else nullcontext(sys.stdin.buffer) as lines:
+        for answer in finished.predict(finished.task(task), _texts(lines)):
             print(answer, flush=True)
 
 
@@ -207,6 +214,15 @@ def export(
     finished = _finished(run, results, mirror)
     finished.export(finished.task(task), to)
     print(f"written: {to}")
+
+
+def _texts(lines: Iterable[bytes]) -> Iterator[str]:
+    """Lines as text, whatever the locale."""
+    for number, line in enumerate(lines, 1):
+        try:
+            yield line.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise InvalidInput(f"line {number} is not text in UTF-8: {error.reason} at byte {error.start}") from error
 
 
 def _finished(run: str, results: Path, mirror: Path | None) -> Any:

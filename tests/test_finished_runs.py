@@ -58,7 +58,7 @@ def test_predict_gives_the_answers_of_the_record(
         common = [run_id, "--task", name, "--results", store.folder, "--mirror", tiny]
         assert mtl_lora("predict", *common, tmp_path / "in.txt") == 0
         from_file = capsys.readouterr().out
-        monkeypatch.setattr("sys.stdin", io.StringIO(text))
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
         assert mtl_lora("predict", *common) == 0
         assert capsys.readouterr().out == from_file
         recorded = predictions(store, run_id).query("task == @name").sort_values("row")["prediction"]

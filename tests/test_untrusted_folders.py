@@ -80,7 +80,7 @@ def test_planted_code_never_runs_even_where_standard_input_says_yes(
 ) -> None:
     ran = tmp_path / "ran"
     plant_code(place(copy), ran)
-    monkeypatch.setattr("sys.stdin", io.StringIO("y\n" * 50))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"y\n" * 50)))
     monkeypatch.chdir(tmp_path)
     arguments = run_arguments(
         copy, tmp_path / "results", "--methods", "heads-only", "--max-train", "16", "--max-length", "32"
@@ -94,16 +94,16 @@ def test_planted_code_never_runs_even_where_standard_input_says_yes(
 
 
 def test_nothing_but_predict_reads_standard_input(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    texts = io.StringIO("yes\n" * 9)
+    texts = io.TextIOWrapper(io.BytesIO(b"yes\n" * 9))
     monkeypatch.setattr("sys.stdin", texts)
     common = ["--tasks", "cola", "--methods", "lora", "--budget", "17600"]
     for command in ("plan", "run"):
         assert mtl_lora(command, *run_arguments(tiny, tmp_path, *common)[1:]) == 0
     (record,) = tmp_path.glob("runs/*.json")
     assert mtl_lora("report", "--results", tmp_path) == 0
-    assert texts.tell() == 0
+    assert texts.buffer.tell() == 0
     assert mtl_lora("predict", record.stem, "--task", "cola", "--results", tmp_path, "--mirror", tiny) == 0
-    assert texts.read() == ""
+    assert texts.buffer.read() == b""
 
 
 CARDS = {

@@ -56,7 +56,7 @@ def diagnose_runs(store: RunStore, run_ids: Sequence[str], source: Source) -> No
         text = json.dumps(_plain(diagnose(FinishedRun.open(store, run.id, source), load))) + "\n"
         path = store.diagnosis_path(run.id)
         path.parent.mkdir(exist_ok=True)
-        write_whole(path, lambda temporary, text=text: temporary.write_text(text))
+        write_whole(path, lambda temporary, text=text: temporary.write_text(text, encoding="utf-8"))
         left = (time.monotonic() - start) / number * (len(missing) - number)
         estimate = f", about {duration(left)} left" if left else ""
         print(f"[{number}/{len(missing)}{estimate}] {run.title} -> {path}", flush=True)

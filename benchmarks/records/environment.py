@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import platform
 import resource
 import subprocess
@@ -54,19 +55,24 @@ def forget_memory() -> None:
 
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
-    names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line for line in lines if line.startswith("model name")]
     return names[0].partition(":")[2].strip() if names else platform.processor()
 
 
 def _git() -> dict[str, Any] | None:
-    """Revision of the checkout this package lies in; dirty where files outside results/ differ from it."""
+    """Revision of this package's own checkout; dirty where files outside results/ differ from it. None for an installed
+    package, whatever other checkout it lies in."""
+    root = Path(__file__).resolve().parents[2]
+    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
 
     def ask(*command: str) -> str:
-        return subprocess.run(
-            ["git", *command], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
-        ).stdout.strip()
+        return subprocess.check_output(["git", *command], cwd=root, env=own, stderr=subprocess.DEVNULL, text=True).strip()
 
     try:
+        ask("ls-files", "--error-unmatch", "--", __file__)
+        if Path(ask("rev-parse", "--show-toplevel")) != root:
+            return None
         return {
             "revision": ask("rev-parse", "HEAD"),
             "dirty": bool(ask("status", "--porcelain", "--", ".", ":!results")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from safetensors import SafetensorError
 
 from benchmarks.records import schema
 from mtl_lora.errors import InvalidInput
@@ -76,14 +78,14 @@ class RunStore:
         )
         write_whole(self.trained_path(record["id"]), save)
         text = json.dumps(record, indent=1, sort_keys=True) + "\n"
-        write_whole(path, lambda temporary: temporary.write_text(text))
+        write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
         return path
 
 
 def read_record(path: Path) -> dict[str, Any]:
     """A record, or InvalidInput where the file is not a whole one."""
     try:
-        record = json.loads(path.read_text())
+        record = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise _corrupt(path, str(error)) from error
     lacking = schema.PARTS - set(record) if isinstance(record, dict) else schema.PARTS
@@ -99,9 +101,17 @@ def _corrupt(path: Path, why: str) -> InvalidInput:
 
 
 def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write a file whole or not at all: ``write`` gets the place of a temporary one, which then takes its name."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    write(temporary)
-    with temporary.open("rb") as stream:
-        os.fsync(stream.fileno())
-    temporary.replace(path)
+    """Write a file whole or not at all: ``write`` gets the place of a temporary one, which then takes its name.
+
+    Jobs on several machines may write into one folder: the temporary name says whose it is.
+    """
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}")
+    try:
+        write(temporary)
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except SafetensorError as error:  # of a disk that is full, where others raise an OSError
+        raise InvalidInput(f"{path} cannot be written: {error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)  # what could not be written whole: a full disk needs no more of it

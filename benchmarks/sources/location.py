@@ -35,10 +35,10 @@ class Location:
 
 def cache_folder() -> Path:
     """Where what can be made again is kept."""
-    folder = user_cache_path("mtl-lora")
-    if not folder.is_absolute():
-        raise InvalidInput("this user has no home folder for caches: set HOME")
-    return folder
+    try:
+        return user_cache_path("mtl-lora")
+    except RuntimeError as error:
+        raise InvalidInput("this user has no home folder for caches: set HOME") from error
 
 
 @contextmanager

@@ -88,9 +88,9 @@ def weights_hash(folder: Path) -> str:
         found = _sha256(files)
         remembered.parent.mkdir(parents=True, exist_ok=True)
         temporary = remembered.with_name(f"{key}.{os.getpid()}")
-        temporary.write_text(found)
+        temporary.write_text(found, encoding="utf-8")
         temporary.replace(remembered)
-    return remembered.read_text()
+    return remembered.read_text(encoding="utf-8")
 
 
 def _configuration(file: Path) -> bytes:

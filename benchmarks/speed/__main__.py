@@ -178,9 +178,9 @@ def main(
     record["environment"]["created"] = datetime.now(UTC).isoformat(timespec="seconds")
     out.mkdir(parents=True, exist_ok=True)
     stem = "speed-gpu" if torch.cuda.is_available() else "speed-cpu"
-    (out / f"{stem}.json").write_text(json.dumps(record, indent=1) + "\n")
+    (out / f"{stem}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     heading = ["# Speed", f"{rounds} rounds on {record['environment']['hardware']}; ratios against PEFT LoRA, medians."]
-    (out / f"{stem}.md").write_text("\n\n".join([*heading, *pages]) + "\n")
+    (out / f"{stem}.md").write_text("\n\n".join([*heading, *pages]) + "\n", encoding="utf-8")
     print(f"written: {out}/{stem}.json, .md")
 
 

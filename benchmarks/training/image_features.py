@@ -61,7 +61,7 @@ class Features:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not (self.folder / ABOUT).exists():
                 about = json.dumps(self.about, indent=1) + "\n"
-                write_whole(self.folder / ABOUT, lambda temporary: temporary.write_text(about))
+                write_whole(self.folder / ABOUT, lambda temporary: temporary.write_text(about, encoding="utf-8"))
             tower = VisionTower(self.mode, self.source)
             with shown("pictures", len(missing), job.is_main_process) as advance:
                 for content in missing:
@@ -142,6 +142,6 @@ def _keep(features: np.ndarray, path: Path) -> None:
 
 def _read(path: Path) -> Any:
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         return None

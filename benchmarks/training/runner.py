@@ -29,6 +29,7 @@ from benchmarks.records.store import RunStore
 from benchmarks.training.batches import Collator, encode, features_for, lengths, schedule
 from benchmarks.training.divergence import refuse_diverged
 from benchmarks.training.image_features import Features
+from benchmarks.training.memory import within_memory
 from benchmarks.training.model import build_model
 from benchmarks.training.predictions import grade_task, read_predictions
 from benchmarks.training.progress import ProgressReport
@@ -75,7 +76,8 @@ def run_studies(studies: Sequence[Study], store: RunStore, execution: Execution)
                     left = (time.monotonic() - start) / done * (len(waiting) - waiting.index(run)) if done else None
                     estimate = f", about {duration(left)} left" if left else ""
                     say(f"[{runs.index(run) + 1}/{len(runs)}{estimate}] {run.title} ({run.id})")
-                    record = worker.run(run)
+                    with within_memory(run.title):
+                        record = worker.run(run)
                     done += 1
                     say(f"  score {100 * record['score']:.2f} -> {store.record_path(run.id)}")
         if busy:

@@ -111,7 +111,7 @@ def main(
         "environment": made,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    (out / LOG).write_text(json.dumps(log, indent=1) + "\n")
+    (out / LOG).write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
     print(f"written: {out}; of masked words in new documents {log['right_of_masked']:.1%} were guessed right")
 
 
