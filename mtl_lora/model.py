@@ -90,6 +90,8 @@ class AdaptedModel(nn.Module):
         """The base model's forward pass; ``task_ids`` as in :meth:`use_tasks`, unless called inside that context.
 
         Ids that lie on an accelerator already are not looked at here: a wrong one ends in the device's own assertion.
+        The first batch of several tasks takes two more passes, which prove whose rows each layer is given (see
+        :func:`mtl_lora.rows.prove_rows`); a model that is compiled must have seen one before.
         """
         with self._tasks_of_batch(args, kwargs, task_ids), self.context.refuse_unused():
             output = self.base(*args, **kwargs)

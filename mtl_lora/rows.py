@@ -75,7 +75,7 @@ def _marks(base: nn.Module, layers: Sequence[str], args: tuple, kwargs: Mapping[
     def note(layer: str, module: nn.Module, inputs: tuple[Tensor]) -> None:
         (x,) = inputs
         directions = torch.outer(torch.arange(1, x.shape[-1] + 1), torch.arange(1, 5)).cos()
-        marks[layer].append(x.float() @ directions.to(x.device))
+        marks[layer].append((x.float() @ directions.to(x.device)).nan_to_num(0, 0, 0))  # padding may be nan
 
     hooks = [base.get_submodule(layer).register_forward_pre_hook(partial(note, layer)) for layer in layers]
     try:

@@ -105,6 +105,14 @@ def test_proving_takes_two_passes_once_and_disturbs_nothing() -> None:
     assert not torch.equal(model(numbers(), task_ids=IDS), model.eval()(numbers(), task_ids=IDS))  # dropout acts
 
 
+def test_padding_that_is_nan_proves_nothing_wrong() -> None:
+    x = numbers()
+    x[1, 2:] = torch.nan
+    adapted(each_token, MTLLoRA(rank=2))(x, task_ids=IDS)
+    with pytest.raises(InvalidInput, match="layer is not given the rows of one sample after another"):
+        adapted(sequence_first, MTLLoRA(rank=2))(x, task_ids=IDS)
+
+
 def test_one_row_a_sample_proves_nothing_of_several() -> None:
     model = adapted(flattened_sequence_first, MTLLoRA(rank=2))
     model(numbers(length=1), task_ids=IDS)
