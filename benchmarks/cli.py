@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
+import json
 import logging
 import sys
 import warnings
@@ -41,37 +41,11 @@ def main() -> None:
 
 
 @app.command("list")
-def list_everything() -> None:
-    """Suites with their tasks, methods, answer modes and presets."""
-    import baselines  # noqa: F401
-    from benchmarks.answering.registry import ANSWER_MODES
-    from benchmarks.experiment.methods import order_for_display
-    from benchmarks.experiment.presets import PICTURE_PRESETS, PRESETS
-    from benchmarks.suites import all_suites
-    from mtl_lora import METHODS
+def list_everything(as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False) -> None:
+    """Suites with their tasks and data sets, methods, answer modes and presets."""
+    from benchmarks.listing import lines, listing
 
-    print("suites")
-    for suite in all_suites().values():
-        print(f"  {suite.name:<14} {suite.summary}")
-        for task in suite.tasks:
-            print(f"    {task.name:<16} {task.summary} [{', '.join(task.metrics)}]")
-    print("methods")
-    for name in order_for_display(METHODS):
-        print(f"  {name:<14} {METHODS[name].summary}{_settings(METHODS[name])}")
-    print("answer modes")
-    for name, mode in ANSWER_MODES.items():
-        print(f"  {name:<14} {mode.summary}{_settings(mode)}")
-    print("presets")
-    for preset in PRESETS.values():
-        print(f"  {preset.name:<14} {preset.summary}")
-    print("presets for suites on pictures")
-    for preset in PICTURE_PRESETS.values():
-        print(f"  {preset.name:<14} {preset.summary}")
-
-
-def _settings(kind: type) -> str:
-    own = [f for f in dataclasses.fields(kind) if f.name not in ("rank", "alpha", "dropout")]
-    return "; settings " + ", ".join(f"{f.name}={f.default}" for f in own) if own else ""
+    print(json.dumps(listing(), indent=1) if as_json else "\n".join(lines(listing())))
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -11,9 +12,11 @@ from pathlib import Path
 from conftest import RESULTS
 
 from baselines.references import LoRA  # noqa: F401  (registers the methods)
-from benchmarks.answering import SUMMARIES
 from benchmarks.answering.registry import ANSWER_MODES
+from benchmarks.experiment import catalogue
 from benchmarks.experiment.methods import FIRST, LAST, REFERENCES
+from benchmarks.suites import all_suites
+from benchmarks.suites.credits import credit_of
 from mtl_lora import METHODS
 
 HEAVY = {"torch", "transformers", "datasets", "accelerate"}
@@ -38,9 +41,10 @@ def loaded_by(*arguments: str | Path) -> set[str]:
     return set(json.loads(outcome.stdout.splitlines()[-1]))
 
 
-def test_help_loads_nothing_heavy() -> None:
+def test_help_and_list_load_nothing_heavy() -> None:
     assert not HEAVY & loaded_by("--help")
     assert not HEAVY & loaded_by("run", "--help")
+    assert not HEAVY & loaded_by("list")
 
 
 def test_a_report_loads_nothing_heavy(tmp_path: Path) -> None:
@@ -57,4 +61,14 @@ def test_a_report_loads_nothing_heavy(tmp_path: Path) -> None:
 def test_what_is_known_without_the_training_stack_is_what_there_is() -> None:
     assert {name for name, method in METHODS.items() if method.reference} == set(REFERENCES)
     assert {*FIRST, *LAST} <= set(METHODS)
-    assert {name: mode.summary for name, mode in ANSWER_MODES.items()} == SUMMARIES
+    for listed, registered in ((catalogue.methods(), METHODS), (catalogue.answer_modes(), ANSWER_MODES)):
+        assert {name: kind.summary for name, kind in registered.items()} == {
+            name: own.summary for name, own in listed.items()
+        }
+        for name, kind in registered.items():
+            settings = {f.name: f.default for f in dataclasses.fields(kind) if f.name not in catalogue.SHARED}
+            assert list(listed[name].settings.items()) == list(settings.items())
+
+
+def test_every_data_set_has_a_licence_and_a_citation() -> None:
+    assert not [task.name for suite in all_suites().values() for task in suite.tasks if not credit_of(task)]

@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 ROOMS = [
     "benchmarks.cli",
     "benchmarks.options",
+    "benchmarks.listing",
     "reports",
     "reports.figures",
     "reports.tables",

@@ -14,7 +14,6 @@ from datasets import Dataset
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, PreTrainedTokenizerBase
 
-from benchmarks.answering import SUMMARIES
 from benchmarks.answering.base import AnswerMode, Batch, TaskModel, by_sample, likeliest, pad
 from benchmarks.answering.log_likelihood import IGNORED, answer_loss, score_continuations
 from benchmarks.answering.prompts import MATCHES, PROMPTS, find_answer, prompt, response
@@ -131,7 +130,7 @@ class Likelihood(Language):
     """The option whose response is the likeliest."""
 
     name: ClassVar[str] = "likelihood"
-    summary: ClassVar[str] = SUMMARIES["likelihood"]
+    summary: ClassVar[str] = "the option whose response a causal model finds likeliest"
 
     def _to_score(self, row: dict, task: Task, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
         responses = [self._response(task, label, tokenizer) for label in range(len(row["options"]))]
@@ -154,7 +153,7 @@ class Generation(Language):
     new_tokens: int = 32
 
     name: ClassVar[str] = "generation"
-    summary: ClassVar[str] = SUMMARIES["generation"]
+    summary: ClassVar[str] = "text that a causal model generates, and the first option named in it"
 
     def __post_init__(self) -> None:
         super().__post_init__()

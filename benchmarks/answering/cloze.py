@@ -12,7 +12,6 @@ import torch
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
-from benchmarks.answering import SUMMARIES
 from benchmarks.answering.base import AnswerMode, Batch
 from benchmarks.answering.causal_lm import LanguageModel, collate_labelled, collate_options
 from benchmarks.answering.log_likelihood import IGNORED
@@ -33,7 +32,7 @@ class Cloze(AnswerMode):
     norm: str = "characters"
 
     name: ClassVar[str] = "cloze"
-    summary: ClassVar[str] = SUMMARIES["cloze"]
+    summary: ClassVar[str] = "the option whose own text a causal model finds likeliest after the question"
     language: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -12,7 +12,6 @@ from datasets import Dataset
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from benchmarks.answering import SUMMARIES
 from benchmarks.answering.base import AnswerMode, Batch, TaskModel, by_sample, likeliest, pad_texts, text_vectors
 from benchmarks.suites.spec import Task
 from mtl_lora import AdaptedModel
@@ -64,7 +63,7 @@ class Pairs(AnswerMode):
     """The option whose sentence vector fits the question's best."""
 
     name: ClassVar[str] = "pairs"
-    summary: ClassVar[str] = SUMMARIES["pairs"]
+    summary: ClassVar[str] = "each option scored against the question by their sentence vectors"
 
     def tokens(
         self, rows: Dataset, task: Task, tokenizer: PreTrainedTokenizerBase, max_length: int, training: bool

@@ -15,7 +15,6 @@ from datasets import Dataset
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from benchmarks.answering import SUMMARIES
 from benchmarks.answering.base import AnswerMode, Batch, TaskModel, pad
 from benchmarks.answering.causal_lm import write_greedily, written
 from benchmarks.answering.image_embedding import PictureEmbedding
@@ -115,7 +114,7 @@ class VisionLanguage(AnswerMode):
     new_tokens: int = 20
 
     name: ClassVar[str] = "vision-language"
-    summary: ClassVar[str] = SUMMARIES["vision-language"]
+    summary: ClassVar[str] = "words that a language model generates after projected pictures and a question"
     language: ClassVar[bool] = True
 
     @property

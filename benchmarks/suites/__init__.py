@@ -1,4 +1,4 @@
-"""Suites, one file each. A file in this folder that defines SUITE is a suite; ``spec`` says what that is."""
+"""Suites, one file each: a file in this folder that defines SUITE. ``spec`` says what that is, ``credits`` whose data it is."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import pkgutil
 from benchmarks.suites.spec import Suite
 from mtl_lora.errors import unknown
 
+NOT_SUITES = ("spec", "credits")
+
 
 def all_suites() -> dict[str, Suite]:
     """Every suite by its name."""
-    names = [module.name for module in pkgutil.iter_modules(__path__) if module.name != "spec"]
+    names = [module.name for module in pkgutil.iter_modules(__path__) if module.name not in NOT_SUITES]
     found = [importlib.import_module(f"{__name__}.{name}").SUITE for name in names]
     return {suite.name: suite for suite in found}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.answering import SUMMARIES
+from benchmarks.experiment.catalogue import answer_modes
 from benchmarks.experiment.presets import PICTURE_PRESETS, PRESETS
 from benchmarks.suites import find_suite
 from reports.evidence.comparison import Comparison, Entry
@@ -116,7 +116,7 @@ def _answering(config: dict) -> list[str]:
         return []
     settings = ", ".join(f"{name} {value}" for name, value in config["answering"].items() if name != "way")
     mode = config["answering"]["way"]
-    return [f"Answered by {mode}: {SUMMARIES[mode]}{f' ({settings})' if settings else ''}."]
+    return [f"Answered by {mode}: {answer_modes()[mode].summary}{f' ({settings})' if settings else ''}."]
 
 
 def _released(entries: list[Entry]) -> list[str]:

@@ -1,0 +1,61 @@
+"""Names, summaries and settings of methods and answer modes, read from their source: listing them need not load torch."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+SHARED = ("rank", "alpha", "dropout")  # settings that every method has
+
+
+class Listed(NamedTuple):
+    """A registered class. settings: those of its own, with their defaults."""
+
+    summary: str
+    settings: dict[str, object]
+
+
+@cache
+def methods() -> dict[str, Listed]:
+    """Every adaptation method by its name, in no particular order."""
+    return _registered(ROOT / "baselines", ROOT / "mtl_lora")
+
+
+@cache
+def answer_modes() -> dict[str, Listed]:
+    """Every answer mode by its name, in no particular order."""
+    return _registered(ROOT / "benchmarks" / "answering")
+
+
+def _registered(*folders: Path) -> dict[str, Listed]:
+    """The classes in these folders that have a name and a summary; what they inherit from classes there is theirs too."""
+    trees = [ast.parse(path.read_text()) for folder in folders for path in sorted(folder.glob("*.py"))]
+    classes = {node.name: node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)}
+    found = {}
+    for node in classes.values():
+        own = dict(_literals(node, fields=False))
+        if isinstance(own.get("name"), str):
+            settings = {name: value for base in _line(node, classes) for name, value in _literals(base, fields=True)}
+            found[str(own["name"])] = Listed(str(own["summary"]), {n: v for n, v in settings.items() if n not in SHARED})
+    return found
+
+
+def _line(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> Iterator[ast.ClassDef]:
+    """A class and those it inherits from, the farthest first, as dataclasses order their fields."""
+    for base in node.bases:
+        if isinstance(base, ast.Name) and base.id in classes:
+            yield from _line(classes[base.id], classes)
+    yield node
+
+
+def _literals(node: ast.ClassDef, fields: bool) -> Iterator[tuple[str, object]]:
+    """Annotated names of a class with their values: its dataclass fields, or its class variables."""
+    for line in node.body:
+        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and line.value:
+            of_the_class = "ClassVar" in ast.unparse(line.annotation)
+            if of_the_class != fields:
+                yield line.target.id, ast.literal_eval(line.value)

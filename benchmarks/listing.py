@@ -1,0 +1,91 @@
+"""What ``mtl-lora list`` shows: suites with their tasks and whose data they are, methods, answer modes, presets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypedDict
+
+from benchmarks.experiment import catalogue
+from benchmarks.experiment.methods import order_for_display
+from benchmarks.experiment.presets import PICTURE_PRESETS, PRESETS
+from benchmarks.suites import all_suites
+from benchmarks.suites.credits import Credit, credit_of
+from benchmarks.suites.spec import Suite, Task
+
+
+class ListedTask(TypedDict):
+    name: str
+    summary: str
+    metrics: list[str]
+    licence: str
+    citation: str
+
+
+class ListedSuite(TypedDict):
+    name: str
+    summary: str
+    tasks: list[ListedTask]
+
+
+class ListedEntry(TypedDict):
+    name: str
+    summary: str
+    settings: dict[str, object]
+
+
+class Listing(TypedDict):
+    """All there is to choose from, as ``mtl-lora list --json`` prints it."""
+
+    suites: list[ListedSuite]
+    methods: list[ListedEntry]
+    answer_modes: list[ListedEntry]
+    presets: list[ListedEntry]
+    presets_for_pictures: list[ListedEntry]
+
+
+def listing() -> Listing:
+    """Everything there is to choose from, without loading torch."""
+    methods, modes = catalogue.methods(), catalogue.answer_modes()
+    return {
+        "suites": [_suite(suite) for suite in all_suites().values()],
+        "methods": [_entry(name, *methods[name]) for name in order_for_display(methods)],
+        "answer_modes": [_entry(name, *mode) for name, mode in modes.items()],
+        "presets": [_entry(preset.name, preset.summary, {}) for preset in PRESETS.values()],
+        "presets_for_pictures": [_entry(preset.name, preset.summary, {}) for preset in PICTURE_PRESETS.values()],
+    }
+
+
+def lines(found: Listing) -> Iterator[str]:
+    """The listing for a person; the data of a suite once for tasks that share it."""
+    yield "suites"
+    for suite in found["suites"]:
+        yield f"  {suite['name']:<14} {suite['summary']}"
+        for task in suite["tasks"]:
+            yield f"    {task['name']:<16} {task['summary']} [{', '.join(task['metrics'])}]"
+        for licence, citation in dict.fromkeys((task["licence"], task["citation"]) for task in suite["tasks"]):
+            yield f"    data: {citation}; licence: {licence}"
+    entries = (("methods", found["methods"]), ("answer modes", found["answer_modes"]), ("presets", found["presets"]))
+    for title, own in (*entries, ("presets for suites on pictures", found["presets_for_pictures"])):
+        yield title
+        for entry in own:
+            settings = ", ".join(f"{name}={value}" for name, value in entry["settings"].items())
+            yield f"  {entry['name']:<15} {entry['summary']}{f'; settings {settings}' if settings else ''}"
+
+
+def _suite(suite: Suite) -> ListedSuite:
+    return {"name": suite.name, "summary": suite.summary, "tasks": [_task(task) for task in suite.tasks]}
+
+
+def _task(task: Task) -> ListedTask:
+    credit = credit_of(task) or Credit("not stated", "not stated")
+    return {
+        "name": task.name,
+        "summary": task.summary,
+        "metrics": [*task.metrics],
+        "licence": credit.licence,
+        "citation": credit.citation,
+    }
+
+
+def _entry(name: str, summary: str, settings: dict[str, object]) -> ListedEntry:
+    return {"name": name, "summary": summary, "settings": settings}
