@@ -43,7 +43,7 @@ def fit_rank(
     others. InvalidInput where the closest rank is more than TOLERANCE away.
     """
     step = method.rank_step(settings)
-    if step < 1:
+    if not isinstance(step, int) or step < 1:
         method(**settings)  # says which setting is wrong
     fits = []
     for rank in range(step, max(min(pair) for pair in dims) + 1, step):

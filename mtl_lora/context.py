@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
@@ -43,8 +43,9 @@ class TaskContext:
     """
 
     def __init__(self, tasks: Sequence[str]) -> None:
-        if not tasks or len(set(tasks)) != len(tasks):
-            raise InvalidInput(f"task names must be given and differ from each other, not {list(tasks)}")
+        names = isinstance(tasks, Sequence) and not isinstance(tasks, str) and all(isinstance(task, str) for task in tasks)
+        if not (names and tasks and len(set(tasks)) == len(tasks)):
+            raise InvalidInput(f"task names must be a list of strings that differ from each other, not {tasks!r}")
         self.tasks = tuple(tasks)
         self.proven: dict[str, dict[int, int]] = {}
         self._batch: Batch | None = None
@@ -83,17 +84,26 @@ class TaskContext:
             return function(*args)
 
     def _one_hot(self, tasks: Tensor | Sequence[int | str], device: torch.device | None) -> Tensor:
+        return F.one_hot(self.ids(tasks).to(device), len(self.tasks)).float()
+
+    def ids(self, tasks: Tensor | Sequence[int | str]) -> Tensor:
+        """One id a sample (samples,) from ids or names; InvalidInput for anything else.
+
+        On an accelerator a wrong id trips the one_hot kernel's own check; looking here would wait for the device.
+        """
         if not isinstance(tasks, Tensor):
+            if isinstance(tasks, str) or not isinstance(tasks, Iterable):
+                raise _no_ids(repr(tasks))
             tasks = torch.tensor([self.index(task) for task in tasks], dtype=torch.long)
         if tasks.dtype != torch.long or tasks.dim() != 1:
-            raise InvalidInput(
-                f"task ids must be a LongTensor of one id a sample, not {tasks.dtype} of shape {tuple(tasks.shape)}"
-            )
-        # On an accelerator a wrong id trips the one_hot kernel's own check; looking here would wait for the device.
+            raise _no_ids(f"{tasks.dtype} of shape {tuple(tasks.shape)}")
         if tasks.device.type == "cpu":
-            for wrong in tasks[(tasks < 0) | (tasks >= len(self.tasks))].tolist():
-                self.index(wrong)
-        return F.one_hot(tasks.to(device), len(self.tasks)).float()
+            right = (tasks >= 0) & (tasks < len(self.tasks))
+            if torch.compiler.is_compiling():
+                require_all(right, f"a task id is out of range; the tasks are {self.describe()}")
+            elif not right.all():
+                self.index(tasks[~right][0].item())
+        return tasks
 
     def index(self, task: int | str) -> int:
         """The id of a task given by name or by id; InvalidInput where there is no such task."""
@@ -101,6 +111,8 @@ class TaskContext:
             if task not in self.tasks:
                 raise unknown("task", task, self.tasks)
             return self.tasks.index(task)
+        if isinstance(task, bool) or not hasattr(task, "__index__"):
+            raise _no_ids(f"{task!r} in it")
         if not 0 <= task < len(self.tasks):
             raise InvalidInput(f"task id {int(task)} is out of range; the tasks are {self.describe()}")
         return int(task)
@@ -178,6 +190,18 @@ class TaskContext:
                 "call activation_checkpointing_enable() of the adapted model"
             )
         raise InvalidInput(f"the task of each sample is missing: pass task_ids; the tasks are {self.describe()}")
+
+
+def require_all(true: Tensor, otherwise: str) -> None:
+    """InvalidInput unless all are true. A compiled graph cannot look: it stops with a RuntimeError of the same words."""
+    if torch.compiler.is_compiling():
+        torch._assert_async(true.all(), otherwise)
+    elif not true.all():
+        raise InvalidInput(otherwise)
+
+
+def _no_ids(given: str) -> InvalidInput:
+    return InvalidInput(f"task ids must be a LongTensor or a list of ids or names, one a sample, not {given}")
 
 
 def not_by_sample(layer: str) -> InvalidInput:

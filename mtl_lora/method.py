@@ -61,13 +61,20 @@ class Method(ABC):
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(field.default, int) and (not isinstance(value, int) or value < 1):
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if isinstance(field.default, int) and not (whole and value >= 1):
                 raise InvalidInput(f"{self.name}: {field.name} must be a whole number of at least 1, not {value!r}")
         step = self.rank_step(vars(self))
         if self.rank % step:
             raise InvalidInput(f"{self.name}: rank must be a multiple of {step}, not {self.rank}")
-        if not 0 <= self.dropout < 1:
-            raise InvalidInput(f"{self.name}: dropout must be in [0, 1), not {self.dropout}")
+        self._require_positive("alpha")
+        if not (_is_number(self.dropout) and 0 <= self.dropout < 1):
+            raise InvalidInput(f"{self.name}: dropout must be in [0, 1), not {self.dropout!r}")
+
+    def _require_positive(self, setting: str) -> None:
+        value = getattr(self, setting)
+        if not (_is_number(value) and value > 0):
+            raise InvalidInput(f"{self.name}: {setting} must be a number above 0, not {value!r}")
 
     @property
     def scaling(self) -> float:
@@ -119,6 +126,10 @@ class Method(ABC):
         """Trained parameters when layers of these (d_in, d_out) are adapted for ``num_tasks`` tasks."""
         per_layer = [self.shapes(d_in, d_out, num_tasks) for d_in, d_out in dims]
         return sum(math.prod(shape) for shapes in [*per_layer, self.shared_shapes(num_tasks)] for shape in shapes.values())
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def kaiming_uniform_(tensor: Tensor, rng: torch.Generator, fan_in: int | None = None) -> None:

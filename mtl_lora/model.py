@@ -11,16 +11,24 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mtl_lora.context import TaskContext
+from mtl_lora.context import TaskContext, require_all
 from mtl_lora.errors import InvalidInput
 from mtl_lora.layer import AdaptedLinear, generator, new_parameters, refuse_merged
 from mtl_lora.method import Method
 from mtl_lora.rows import prove_rows
 
 ALL_LINEAR = "all-linear"
-BATCH_INPUTS = ("input_ids", "inputs_embeds", "inputs", "pixel_values")  # inputs whose length is the number of samples
+BATCH_INPUTS = (  # inputs whose length is the number of samples
+    "input_ids",
+    "inputs_embeds",
+    "inputs",
+    "pixel_values",
+    "input_features",
+    "input_values",
+)
 
 CHECKPOINT = "_gradient_checkpointing_func"  # where a module of transformers keeps how it runs its layers again
 
@@ -29,7 +37,7 @@ class AdaptedModel(nn.Module):
     """A model whose target layers are adapted by ``method`` for ``tasks``; everything else is frozen.
 
     base: any model of ``nn.Linear`` layers; it is changed in place. targets: names of linear modules, matched at
-    the end of their path ("query", "attention.self.query"), or ["all-linear"] for all but the output embedding.
+    the end of their path ("query", "attention.self.query"), or "all-linear" for all but the output embedding.
     A new head is unfrozen by the caller: ``model.base.classifier.requires_grad_(True)``.
     seed: fixes every start value, each tensor by its own name.
 
@@ -37,11 +45,16 @@ class AdaptedModel(nn.Module):
         loss = model(**batch, task_ids=task_ids).loss
     """
 
-    def __init__(self, base: nn.Module, method: Method, tasks: Sequence[str], targets: Sequence[str], seed: int = 0) -> None:
+    def __init__(
+        self, base: nn.Module, method: Method, tasks: Sequence[str], targets: Sequence[str] | str, seed: int = 0
+    ) -> None:
         super().__init__()
+        if not isinstance(method, Method):
+            raise InvalidInput(f"method must be one with its settings, such as MTLLoRA(rank=8), not {method!r}")
+        targets = _target_names(targets)
         layers = target_layers(base, targets)
         self.context = TaskContext(tasks)
-        if list(targets) == [ALL_LINEAR] and (stacked := _stacked_weights(base)):
+        if targets == [ALL_LINEAR] and (stacked := _stacked_weights(base)):
             warnings.warn(f"{ALL_LINEAR} leaves out weights of three dimensions: {', '.join(stacked)}", stacklevel=2)
         base.requires_grad_(method.trains_base)  # from here on nothing is refused
         self.base = base
@@ -80,11 +93,11 @@ class AdaptedModel(nn.Module):
 
     def use_tasks(self, tasks: Tensor | Sequence[int | str]) -> AbstractContextManager[None]:
         """A context in which every forward pass uses these tasks, one a sample: ids (samples,) or names."""
+        ids = self.context.ids(tasks)
         if self.merged is not None:
-            used = tasks.unique().tolist() if isinstance(tasks, Tensor) else tasks  # one by one costs as much as a layer
-            if any(self.context.index(task) != self.tasks.index(self.merged) for task in used):
-                raise InvalidInput(f"task {self.merged} is merged into the base: unmerge() before using other tasks")
-        return self.context(tasks, next(self.base.parameters()).device)
+            other = f"task {self.merged} is merged into the base: unmerge() before using other tasks"
+            require_all(ids == self.context.index(self.merged), other)
+        return self.context(ids, next(self.base.parameters()).device)
 
     def forward(self, *args: Any, task_ids: Tensor | Sequence[int | str] | None = None, **kwargs: Any) -> Any:
         """The base model's forward pass; ``task_ids`` as in :meth:`use_tasks`, unless called inside that context.
@@ -111,10 +124,10 @@ class AdaptedModel(nn.Module):
     def _tasks_of_batch(self, args: tuple, kwargs: Mapping[str, Any], task_ids: Any) -> AbstractContextManager[None]:
         if task_ids is None:
             return nullcontext()
-        batch = _batch(args, kwargs)
-        if batch is not None and len(batch) != len(task_ids):
-            raise InvalidInput(f"{len(task_ids)} task ids do not fit a batch of {len(batch)}: give one id a sample")
-        return self.use_tasks(task_ids)
+        batch, ids = _batch(args, kwargs), self.context.ids(task_ids)
+        if batch is not None and len(batch) != len(ids):
+            raise InvalidInput(f"{len(ids)} task ids do not fit a batch of {len(batch)}: give one id a sample")
+        return self.use_tasks(ids)
 
     def _prove_rows(self, args: tuple, kwargs: Mapping[str, Any]) -> None:
         """Make sure that in the pass just made each row had the task of its sample; InvalidInput otherwise."""
@@ -193,9 +206,11 @@ class AdaptedModel(nn.Module):
     def _first_output(self, inputs: Mapping[str, Any] | None, task: str) -> Tensor | None:
         if inputs is None:
             return None
-        samples = len(next(inputs[name] for name in BATCH_INPUTS if name in inputs))
+        batch = _batch((), inputs)
+        if batch is None:
+            raise InvalidInput(f"check must hold the inputs of a forward pass, one of {', '.join(BATCH_INPUTS)} among them")
         training = self.training
-        output = self.eval()(**inputs, task_ids=[task] * samples)[0].float()
+        output = self.eval()(**inputs, task_ids=[task] * len(batch))[0].float()
         self.train(training)
         return output
 
@@ -215,13 +230,14 @@ def _batch(args: tuple, kwargs: Mapping[str, Any]) -> Tensor | None:
     return next((value for value in [*named, *args] if isinstance(value, Tensor)), None)
 
 
-def target_layers(model: nn.Module, targets: Sequence[str]) -> dict[str, nn.Linear]:
+def target_layers(model: nn.Module, targets: Sequence[str] | str) -> dict[str, nn.Linear]:
     """The linear layers that ``targets`` name, by path. InvalidInput where a target names none, or none that can be."""
+    targets = _target_names(targets)
     modules = dict(model.named_modules())
     if any(isinstance(module, AdaptedLinear) for module in modules.values()):
         raise InvalidInput("the model is adapted already: load the base model again")
-    linear = {name: module for name, module in modules.items() if type(module) is nn.Linear and not _bypassed(name, modules)}
-    if list(targets) == [ALL_LINEAR]:
+    linear = {name: module for name, module in modules.items() if _is_linear(module) and not _bypassed(name, modules)}
+    if targets == [ALL_LINEAR]:
         # Heads on top of the base model are not part of it; neither is the output embedding.
         inside = set(getattr(model, "base_model", model).modules())
         output = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
@@ -235,6 +251,29 @@ def target_layers(model: nn.Module, targets: Sequence[str]) -> dict[str, nn.Line
         if len(users) > 1:
             raise InvalidInput(f"target module {name} shares its weight ({', '.join(users)}) and cannot be adapted")
     return {name: linear[name] for name in linear if name in found}
+
+
+def _target_names(targets: Sequence[str] | str) -> list[str]:
+    names = [targets] if isinstance(targets, str) else targets
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) and name for name in names):
+        raise InvalidInput(f"targets must be a list of module names or {ALL_LINEAR}, not {targets!r}")
+    return list(names)
+
+
+@torch.no_grad()
+def _is_linear(module: nn.Module) -> bool:
+    """Whether a module computes W x + b from a floating weight, as Falcon's own class does and quantized ones do not."""
+    if type(module) is nn.Linear or not isinstance(module, nn.Linear):
+        return isinstance(module, nn.Linear)
+    weight, bias = module.weight, module.bias
+    if not weight.is_floating_point() or weight.shape != (module.out_features, module.in_features):
+        return False
+    if weight.is_meta:
+        return True
+    x = torch.linspace(-1, 1, module.in_features, device=weight.device, dtype=weight.dtype)[None]
+    expected = F.linear(x, weight, bias)
+    tolerance = 64 * torch.finfo(weight.dtype).eps * expected.abs().max()
+    return bool(((module(x) - expected).abs() <= tolerance).all())
 
 
 def _named(
@@ -269,7 +308,7 @@ def _stacked_weights(model: nn.Module) -> list[str]:
     return sorted({re.sub(r"\.\d+\.", ".*.", name) for name in names})
 
 
-def target_dims(model: nn.Module, targets: Sequence[str]) -> list[tuple[int, int]]:
+def target_dims(model: nn.Module, targets: Sequence[str] | str) -> list[tuple[int, int]]:
     """(d_in, d_out) of each layer that ``targets`` name."""
     return [(layer.in_features, layer.out_features) for layer in target_layers(model, targets).values()]
 

@@ -8,7 +8,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from mtl_lora.errors import InvalidInput
 from mtl_lora.method import Factors, Method, Params, Rng, Shapes, kaiming_uniform_, register, stable_softmax
 
 
@@ -32,8 +31,7 @@ class MTLLoRA(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.temperature <= 0:
-            raise InvalidInput(f"{self.name}: temperature must be above 0, not {self.temperature}")
+        self._require_positive("temperature")
 
     def shapes(self, d_in: int, d_out: int, num_tasks: int) -> Shapes:
         return {

@@ -35,6 +35,22 @@ def test_a_task_id_out_of_range(method, wrong: int) -> None:
         adapted_llama(method)(tokens(), task_ids=torch.tensor([0, 1, 2, 0, 1, wrong]))
 
 
+@pytest.mark.parametrize("method", [MTLLoRA(rank=4), LoRA(rank=4)], ids=lambda m: m.name)
+@pytest.mark.parametrize("wrong", [0, "a", True, 1.0, [0.5] * 6, [True] * 6, [None] * 6, torch.tensor(0)])
+def test_task_ids_of_another_type(method, wrong: object) -> None:
+    model, expected = adapted_llama(method), "task ids must be a LongTensor or a list of ids or names, one a sample, not"
+    with refused(expected):
+        model(tokens(), task_ids=wrong)
+    with refused(expected):
+        model.use_tasks(wrong)
+
+
+def test_task_ids_of_numpy_are_taken() -> None:
+    model = adapted_llama(MTLLoRA(rank=4))
+    ids = torch.tensor([0, 1, 2, 0, 1, 2])
+    assert torch.equal(model(tokens(), task_ids=ids.numpy()).logits, model(tokens(), task_ids=ids).logits)
+
+
 def test_an_unknown_task_name() -> None:
     with refused("unknown task 'd'; known: a, b, c"):
         adapted_llama(MTLLoRA(rank=4))(tokens(), task_ids=["a", "b", "c", "a", "b", "d"])
@@ -76,13 +92,43 @@ def test_layers_that_torch_reads_past() -> None:
 
 
 def test_task_ids_that_are_no_long_tensor() -> None:
-    with refused("task ids must be a LongTensor of one id a sample, not torch.float32"):
+    with refused("task ids must be a LongTensor .*, one a sample, not torch.float32"):
         adapted_llama(MTLLoRA(rank=4))(tokens(), task_ids=torch.zeros(6))
 
 
 def test_an_unknown_target_module() -> None:
     with refused("target module 'query' is not in LlamaForCausalLM; its linear layers: .*q_proj.* \\(or all-linear\\)"):
         AdaptedModel(tiny_llama(), LoRA(rank=4), TASKS, ["query"])
+
+
+@pytest.mark.parametrize("targets", [None, 3, [3], [["q_proj"]], {"q_proj": 1}, [""]])
+def test_targets_of_another_type(targets: object) -> None:
+    with refused("targets must be a list of module names or all-linear, not"):
+        AdaptedModel(tiny_llama(), LoRA(rank=4), TASKS, targets)
+
+
+def test_a_refused_call_leaves_the_base_as_it_was() -> None:
+    base = tiny_llama()
+    for method, tasks, targets in (
+        (LoRA(rank=4), "abc", LLAMA_TARGETS),
+        (LoRA(rank=4), TASKS, ["q_proj", "query"]),
+        (LoRA, TASKS, LLAMA_TARGETS),
+        ("lora", TASKS, LLAMA_TARGETS),
+    ):
+        with refused("task names|target module|method must be"):
+            AdaptedModel(base, method, tasks, targets)
+    assert all(p.requires_grad for p in base.parameters())
+    assert base.state_dict().keys() == tiny_llama().state_dict().keys()
+
+
+def test_a_linear_layer_that_computes_something_else() -> None:
+    class Scaled(torch.nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 2 * super().forward(x)
+
+    base = torch.nn.ModuleDict({"q": Scaled(8, 8)})
+    with refused("target module 'q': q is a Scaled, and only torch.nn.Linear can be adapted"):
+        AdaptedModel(base, LoRA(rank=4), TASKS, ["q"])
 
 
 def test_a_target_that_is_no_linear_layer() -> None:
@@ -105,8 +151,8 @@ def test_adapting_twice() -> None:
 
 
 def test_tasks_that_repeat_or_lack() -> None:
-    for tasks in ([], ["a", "a"]):
-        with refused("task names must be given and differ"):
+    for tasks in ([], ["a", "a"], "abc", [0, 1], None, 3):
+        with refused("task names must be a list of strings that differ from each other, not"):
             AdaptedModel(tiny_llama(), LoRA(rank=4), tasks, LLAMA_TARGETS)
 
 
@@ -117,8 +163,17 @@ def test_settings_out_of_range() -> None:
         MoELoRA(rank=12)
     with refused("unknown moelora gate 'token'; known: layer, shared"):
         MoELoRA(gate="token")
-    with refused("mtl-lora: temperature must be above 0, not 0"):
-        MTLLoRA(temperature=0)
+    for wrong in (0, -1.0, float("nan"), float("inf"), "0.1", True, None):
+        with refused(f"mtl-lora: temperature must be a number above 0, not {wrong!r}"):
+            MTLLoRA(temperature=wrong)
+        with refused(f"lora: alpha must be a number above 0, not {wrong!r}"):
+            LoRA(alpha=wrong)
+    for wrong in (True, 4.0, "4", None, -1):
+        with refused(f"lora: rank must be a whole number of at least 1, not {wrong!r}"):
+            LoRA(rank=wrong)
+    for wrong in (-0.1, float("nan"), "0.1", None):
+        with refused(rf"lora: dropout must be in \[0, 1\), not {wrong!r}"):
+            LoRA(dropout=wrong)
     with refused(r"lora: dropout must be in \[0, 1\), not 1"):
         LoRA(dropout=1)
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from conftest import LLAMA_TARGETS, TASKS, adapted_llama, randomise_adapters, tiny_bert, tiny_llama, tokens
 from safetensors.torch import load_file, save_file
+from transformers import FalconConfig, FalconForCausalLM, WhisperConfig, WhisperModel
 
 from baselines.lora import LoRA
 from baselines.peft_format import export_peft
@@ -123,6 +124,32 @@ def test_adapters_are_in_training_mode_exactly_where_their_base_is(method: Metho
         assert {module.training for module in model.modules()} == {training}
 
 
+def test_whisper_and_falcon_are_adapted_and_merged_as_others_are(method: Method) -> None:
+    """Whisper names its inputs otherwise; Falcon's linear layers are of a class of their own."""
+    torch.manual_seed(0)
+    small = {
+        "d_model": 32,
+        "encoder_layers": 1,
+        "decoder_layers": 1,
+        "encoder_attention_heads": 4,
+        "decoder_attention_heads": 4,
+    }
+    marks = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
+    config = WhisperConfig(vocab_size=50, num_mel_bins=8, max_source_positions=10, **small, **marks)
+    whisper = {"input_features": torch.randn(6, 8, 20), "decoder_input_ids": tokens()}
+    falcon = FalconConfig(vocab_size=50, hidden_size=32, num_hidden_layers=2, num_attention_heads=4)
+    for base, inputs, target in (
+        (WhisperModel(config), whisper, "v_proj"),
+        (FalconForCausalLM(falcon), {"input_ids": tokens()}, "query_key_value"),
+    ):
+        model = randomise_adapters(AdaptedModel(base.eval(), method, TASKS, [target]))
+        mixed = model(**inputs, task_ids=IDS)[0]
+        alone = model(**{name: tensor[1:2] for name, tensor in inputs.items()}, task_ids=IDS[1:2])[0]
+        torch.testing.assert_close(mixed[1:2], alone, rtol=1e-4, atol=1e-5)
+        assert model.merge("b", check=inputs) < 1e-4
+        torch.testing.assert_close(model(**inputs)[0][1:2], alone, rtol=1e-4, atol=1e-5)
+
+
 def test_unloading_leaves_the_plain_model(method: Method) -> None:
     model = adapted_llama(method)
     expected = logits(model, "c")
@@ -219,13 +246,14 @@ def test_the_adapted_model_compiles_without_graph_breaks(method: Method) -> None
     expected.square().mean().backward()
     gradients = {name: p.grad.clone() for name, p in model.adapter_parameters().items()}
     model.zero_grad()
-    compiled = torch.compile(model.base, fullgraph=True, backend="aot_eager")
-    with model.use_tasks(IDS):
-        got = compiled(tokens())[0]
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    got = compiled(tokens(), task_ids=IDS)[0]
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
     got.square().mean().backward()
     for name, parameter in model.adapter_parameters().items():
         torch.testing.assert_close(parameter.grad, gradients[name], rtol=1e-3, atol=1e-5, msg=name)
+    with pytest.raises(RuntimeError, match="a task id is out of range; the tasks are 0 a, 1 b, 2 c"):
+        compiled(tokens(), task_ids=torch.tensor([0, 1, 2, 0, 1, 3]))
 
 
 def test_a_compiled_model_takes_new_task_ids_without_compiling_again() -> None:

@@ -195,6 +195,11 @@ def test_all_linear_adapts_every_linear_layer_but_the_output_embedding() -> None
     assert type(model.base.lm_head) is torch.nn.Linear
 
 
+def test_one_target_may_be_given_as_a_string() -> None:
+    for target, layers in ((ALL_LINEAR, 2 * 7), ("q_proj", 2)):
+        assert len(list(AdaptedModel(tiny_llama(), LoRA(rank=2), TASKS, target).layers())) == layers
+
+
 def test_all_linear_leaves_a_head_alone_and_its_file_loads_again(tmp_path) -> None:
     torch.manual_seed(0)
     config = BertConfig(vocab_size=50, hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=4)

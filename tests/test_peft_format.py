@@ -148,7 +148,7 @@ def deepseek() -> DeepseekV3ForCausalLM:
     ).eval()
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore:all-linear leaves out")
 def test_layers_that_peft_would_not_load_are_found_at_export(method: Method, tmp_path: Path) -> None:
     attention = randomise_adapters(AdaptedModel(deepseek(), method, TASKS, ["q_b_proj", "kv_b_proj", "o_proj"]))
     export_peft(attention, "a", tmp_path / "a")
