@@ -74,7 +74,7 @@ def plan(studies: list[Any], results: Results = RESULTS) -> None:
     finished = {run.id for run in runs if store.find(run.id)}
     rows = []
     for (label, budget), fit in first.fits.items():
-        own = [run for run in runs if (run.method["label"], run.budget) == (label, budget)]
+        own = [run for run in runs if (run.method.label, run.budget) == (label, budget)]
         rows.append(
             {
                 "method": label,

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+import jinja2
 
-from reports.evidence.comparison import Comparison, Entry
-from reports.evidence.results import Record, Results
+from benchmarks.records.config import plain
+from benchmarks.records.schema import Environment, Git, RunRecord
+from reports.evidence.comparison import Comparison, Entry, common
+from reports.evidence.results import Results
 from reports.figures.style import Figure
 from reports.sections import Section
 from reports.tables.footnotes import setting
@@ -25,10 +27,10 @@ GENERATOR = '<meta name="generator" content="mtl-lora report">'
 def html(sections: Sequence[Section], summary: Table, comparisons: Sequence[Comparison], results: Results, out: Path) -> str:
     """The whole page. out: where it will lie, for links to records and to the files of tables and figures."""
     anchors = {run: next(iter(e.runs.values())) for c in comparisons for e in c.entries for run in e.runs.values()}
-    environment = Environment(
-        loader=PackageLoader("reports", "."),
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("reports", "."),
         autoescape=True,
-        undefined=StrictUndefined,
+        undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -63,44 +65,44 @@ def _data(figure: Figure) -> str:
 
 def _provenance(comparison: Comparison, results: Results, out: Path) -> dict[str, Any]:
     """Where the numbers of a comparison come from: what its runs have in common, and each of them."""
-    records = {record["id"]: record for record in comparison.records}
+    records = {record.id: record for record in comparison.records}
     return {
-        "title": f"{comparison.config['suite']}: {setting(comparison)}",
-        "config": json.dumps(comparison.config, indent=1, sort_keys=True),
+        "title": f"{comparison.config.suite}: {setting(comparison)}",
+        "config": json.dumps(common(comparison.config), indent=1, sort_keys=True),
         "entries": [_entry(entry, records, results, out) for entry in comparison.entries],
     }
 
 
-def _entry(entry: Entry, records: dict[str, Record], results: Results, out: Path) -> dict[str, Any]:
+def _entry(entry: Entry, records: dict[str, RunRecord], results: Results, out: Path) -> dict[str, Any]:
     own = [records[run] for run in entry.runs.values()]
-    environments = {json.dumps({k: v for k, v in r["environment"].items() if k != "created"}, sort_keys=True) for r in own}
+    environments = {json.dumps(plain(r.environment), sort_keys=True): r.environment for r in own}
     return {
-        "anchor": own[0]["id"],
+        "anchor": own[0].id,
         "label": entry.label,
         "budget": entry.budget,
-        "method": json.dumps(own[0]["config"]["method"], sort_keys=True),
-        "environments": [_environment(json.loads(text)) for text in sorted(environments)],
+        "method": json.dumps(plain(own[0].config.method), sort_keys=True),
+        "environments": [_environment(environments[text]) for text in sorted(environments)],
         "runs": [
             {
-                "seed": record["config"]["seed"],
-                "score": f"{100 * record['score']:.2f}",
-                "created": record["environment"]["created"],
-                "record": _relative(results.path(record["id"]), out),
-                "predictions": _relative(results.predictions_path(record["id"]), out),
+                "seed": record.config.seed,
+                "score": f"{100 * record.score:.2f}",
+                "created": record.created,
+                "record": _relative(results.path(record.id), out),
+                "predictions": _relative(results.predictions_path(record.id), out),
             }
             for record in own
         ],
     }
 
 
-def _environment(environment: dict[str, Any]) -> dict[str, str]:
-    git = environment["git"] or {"revision": "unknown", "dirty": False}
+def _environment(environment: Environment) -> dict[str, str]:
+    git = environment.git or Git("unknown", dirty=False)
     return {
-        "command": environment["command"],
-        "versions": ", ".join(f"{name} {version}" for name, version in environment["packages"].items()),
-        "python": environment["python"],
-        "hardware": f"{environment['hardware']}, {environment['platform']}",
-        "revision": git["revision"][:12] + (" with uncommitted changes" if git["dirty"] else ""),
+        "command": environment.command,
+        "versions": ", ".join(f"{name} {version}" for name, version in environment.packages.items()),
+        "python": environment.python,
+        "hardware": f"{environment.hardware}, {environment.platform}",
+        "revision": git.revision[:12] + (" with uncommitted changes" if git.dirty else ""),
     }
 
 

@@ -59,7 +59,7 @@ def write_report(folder: Path, out: Path, source: Source | None = None, margin: 
             sections.append(section)
             advance()
     sections += [*maker.unmeasured(), *maker.speed()]
-    summary = summary_table([c for name in names for c in maker.of(name) if c.config["split"] == "test"], maker)
+    summary = summary_table([c for name in names for c in maker.of(name) if c.config.split == "test"], maker)
     _write_tables([summary, long_table(comparisons), *_tables(sections)], out / page.TABLES)
     (out / PAGE).write_text(page.html(sections, summary, comparisons, results, out), encoding="utf-8")
     (out / "index.md").write_text(page.markdown(sections, summary), encoding="utf-8")
@@ -88,8 +88,8 @@ def summary_table(comparisons: list[Comparison], maker: Sections) -> Table:
     compared = [c for c in comparisons if any(len(paired.matched) > 1 for paired in maker.tests(c).values())]
     alike, rows = Counter(map(brief, compared)), []
     for comparison in compared:
-        released, name = comparison.config["protocol"] == "paper", brief(comparison)
-        name = name if alike[name] == 1 else f"{comparison.config['suite']}: {setting(comparison)}"
+        released, name = comparison.config.protocol == "paper", brief(comparison)
+        name = name if alike[name] == 1 else f"{comparison.config.suite}: {setting(comparison)}"
         for budget, paired in maker.tests(comparison).items():
             if len(paired.matched) > 1:
                 share = f"{budget:,} ({budget / comparison.entries[0].base:.1%})"
@@ -102,8 +102,8 @@ def summary_table(comparisons: list[Comparison], maker: Sections) -> Table:
 
 def brief(comparison: Comparison) -> str:
     """Suite, and what was cut or set."""
-    rows, conflict = comparison.config["max_train"], comparison.conflict
-    parts = [comparison.config["suite"]]
+    rows, conflict = comparison.config.max_train, comparison.conflict
+    parts = [comparison.config.suite]
     parts += [f"{rows:,} rows a task"] if rows else []
     parts += [f"conflict {conflict:g}"] if conflict is not None else []
     return ", ".join(parts)
@@ -125,7 +125,7 @@ def _samples(comparison: Comparison, results: Results, source: Source | None, ou
             figures = draw_samples(comparison, results, None, out / page.FIGURES)
             if figures:
                 yield Part("Pictures and answers", blocks=figures, folded=True)
-        elif find_suite(comparison.config["suite"]).pictures and source is not None:
+        elif find_suite(comparison.config.suite).pictures and source is not None:
             (out / SAMPLES).mkdir(exist_ok=True)
             for figure in draw_samples(comparison, results, source, out / SAMPLES):
                 print(f"pictures and answers: {out / SAMPLES / figure.name}.png")

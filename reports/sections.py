@@ -55,12 +55,12 @@ class Sections:
     def names(self) -> list[str]:
         """Suites that were measured, in the order of the paper, generated data last."""
         order = ["nlu", "commonsense", "image-text", "ads"]
-        found = dict.fromkeys(comparison.config["suite"] for comparison in self.comparisons)
+        found = dict.fromkeys(comparison.config.suite for comparison in self.comparisons)
         return sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
 
     def of(self, suite: str) -> list[Comparison]:
         """The comparisons of a suite but for controls: in the order of conflict, those with most runs first."""
-        own = [c for c in self.comparisons if c.config["suite"] == suite and c.pictures in (None, "own")]
+        own = [c for c in self.comparisons if c.config.suite == suite and c.pictures in (None, "own")]
         return sorted(own, key=lambda c: c.conflict if c.conflict is not None else -1)
 
     def section(self, suite: str) -> Section:
@@ -74,7 +74,7 @@ class Sections:
             folded = any(comparison is member for family in families for member in family)
             section.parts.extend(self._comparison(comparison, name, folded))
         section.parts.extend(self._controls(suite))
-        section.parts.extend(self._published(suite, [c for c in own if c.config["split"] == "test"]))
+        section.parts.extend(self._published(suite, [c for c in own if c.config.split == "test"]))
         return section
 
     def unmeasured(self) -> Iterator[Section]:
@@ -157,7 +157,7 @@ class Sections:
         return Part("Score against conflict", [point for point in points if point], [*tables, *drawn])
 
     def _controls(self, suite: str) -> Iterator[Part]:
-        families = [family for family in by_pictures(self.comparisons) if family[0].config["suite"] == suite]
+        families = [family for family in by_pictures(self.comparisons) if family[0].config.suite == suite]
         for number, family in enumerate(families, 1):
             name = f"{suite}-pictures" + (f"-{number}" if number > 1 else "")
             tables = []

@@ -66,17 +66,17 @@ def test_quadratic_kappa_against_its_definition(rows: Scored) -> None:
 def test_average_precision_needs_how_sure_a_model_is() -> None:
     labels, sure = np.array([0.0, 1, 0, 1]), np.array([0.1, 0.9, 0.6, 0.4])
     scored = evaluate_task(Scored(AMAZON_GOOGLE, labels, (sure > 0.5).astype(float), sure), labels)
-    assert scored["metrics"] == {"f1": pytest.approx(0.5), "average_precision": pytest.approx((1 + 2 / 3) / 2)}
-    assert "unanswered" not in scored
+    assert scored.metrics == {"f1": pytest.approx(0.5), "average_precision": pytest.approx((1 + 2 / 3) / 2)}
+    assert scored.unanswered is None
 
 
 def test_whole_queries_are_resampled(rows: Scored, resamples: None) -> None:
     """Rows that are copies of each other within their query hold no more than one: the error must not shrink."""
-    once = evaluate_task(rows, rows.labels)["standard_error"]
+    once = evaluate_task(rows, rows.labels).standard_error
     places = np.repeat(np.arange(300), 9)
     copied = Scored(CROWDFLOWER, rows.labels[places], rows.predictions[places], queries=rows.queries[places])
-    assert evaluate_task(copied, rows.labels)["standard_error"] == pytest.approx(once, rel=0.3)
-    apart = evaluate_task(replace(copied, queries=np.arange(2700)), rows.labels)["standard_error"]
+    assert evaluate_task(copied, rows.labels).standard_error == pytest.approx(once, rel=0.3)
+    apart = evaluate_task(replace(copied, queries=np.arange(2700)), rows.labels).standard_error
     assert apart < once / 2
 
 

@@ -72,8 +72,8 @@ def test_the_run_goes_on_from_an_older_one_and_ends_equal(stopped: RunStore, tin
     (newest / "trained.safetensors").write_bytes(b"damaged")
     assert mtl_lora(*arguments(tiny, stopped.folder)) == 0
     assert mtl_lora(*arguments(tiny, tmp_path / "whole")) == 0
-    (resumed,), (whole,) = stopped.all(), RunStore(tmp_path / "whole").all()
-    assert resumed["training"]["resumed_from_step"] == checkpoint_step(newest) - 1
-    assert resumed["scores"] == whole["scores"] and resumed["training"]["loss"] == whole["training"]["loss"]
-    alone = predictions(RunStore(tmp_path / "whole"), whole["id"])
-    pd.testing.assert_frame_equal(predictions(stopped, resumed["id"]), alone)
+    (resumed,), (whole,) = stopped.finished(), RunStore(tmp_path / "whole").finished()
+    assert resumed.training.resumed_from_step == checkpoint_step(newest) - 1
+    assert resumed.scores == whole.scores and resumed.training.loss == whole.training.loss
+    alone = predictions(RunStore(tmp_path / "whole"), whole.id)
+    pd.testing.assert_frame_equal(predictions(stopped, resumed.id), alone)

@@ -14,7 +14,7 @@ from tiny_mirror import CAUSAL, ENCODER, TEST_ROWS, TRAIN_ROWS, make_mirror
 from baselines.lora import LoRA
 from benchmarks.answering.heads import HeadModel, Heads
 from benchmarks.data.splits import load_task
-from benchmarks.experiment.config import Recipe, steps
+from benchmarks.records.config import Recipe, steps
 from benchmarks.scoring.free_form import POINTS
 from benchmarks.scoring.metrics import METRICS, Scored, evaluate_task
 from benchmarks.sources import Source
@@ -148,13 +148,13 @@ def test_metrics_against_their_libraries(resamples: None) -> None:
     predictions = np.where(wrong, 1 - labels, labels)
     mrpc = evaluate_task(Scored(NLU.tasks[2], labels, predictions), labels)
     f1, accuracy = sk.f1_score(labels, predictions), (labels == predictions).mean()
-    assert mrpc["metrics"] == {"f1": pytest.approx(f1), "accuracy": pytest.approx(accuracy)}
-    assert mrpc["score"] == pytest.approx((f1 + accuracy) / 2)
+    assert mrpc.metrics == {"f1": pytest.approx(f1), "accuracy": pytest.approx(accuracy)}
+    assert mrpc.score == pytest.approx((f1 + accuracy) / 2)
     sst2 = evaluate_task(Scored(NLU.tasks[1], labels, predictions), labels)
-    assert sst2["standard_error"] == pytest.approx(np.sqrt(accuracy * (1 - accuracy) / 200), rel=0.15)
-    assert sst2["majority"] == max(labels.mean(), 1 - labels.mean())
+    assert sst2.standard_error == pytest.approx(np.sqrt(accuracy * (1 - accuracy) / 200), rel=0.15)
+    assert sst2.majority == max(labels.mean(), 1 - labels.mean())
     grades = rng.random(200) * 5
     noisy = grades + rng.normal(size=200)
     stsb = evaluate_task(Scored(NLU.tasks[4], grades, noisy), grades)
-    assert stsb["metrics"]["spearman"] == pytest.approx(stats.spearmanr(grades, noisy).statistic)
-    assert stsb["majority"] == 0
+    assert stsb.metrics["spearman"] == pytest.approx(stats.spearmanr(grades, noisy).statistic)
+    assert stsb.majority == 0

@@ -56,7 +56,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_of(store: RunStore, method: str) -> str:
-    return next(r["id"] for r in store.all() if r["config"]["method"]["name"] == method)
+    return next(r.id for r in store.finished() if r.config.method.name == method)
 
 
 def diagnosis(store: RunStore, method: str = "mtl-lora") -> dict[str, Any]:
@@ -256,7 +256,7 @@ def test_bad_input_is_one_line_and_status_2(
 ) -> None:
     wrong, message = BAD[case]
     shutil.copytree(finished.folder / "runs", tmp_path / "runs", ignore=shutil.ignore_patterns("*.safetensors"))
-    known = {record["config"]["method"]["name"]: record["id"] for record in finished.all()}
+    known = {record.config.method.name: record.id for record in finished.finished()}
     assert mtl_lora("diagnose", *(known.get(name, name) for name in wrong), "--results", tmp_path) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert message in line and not (tmp_path / "diagnoses").exists()

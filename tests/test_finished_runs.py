@@ -39,7 +39,7 @@ def store(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> RunStore:
 
 
 def run_ids(store: RunStore) -> list[str]:
-    return [record["id"] for record in store.all()]
+    return [record.id for record in store.finished()]
 
 
 def scored_texts(tiny: Path, name: str) -> list[str]:
@@ -116,12 +116,10 @@ def test_two_processes_on_one_folder_neither_repeat_a_run_nor_damage_a_record(ti
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     outputs = [process.communicate(timeout=200) for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
-    records = RunStore(tmp_path).all()
+    records = RunStore(tmp_path).finished()
     assert len(records) == 3
     trained = [line for out, _ in outputs for line in out.splitlines() if "score" in line]
-    assert sorted(line.split()[-1] for line in trained) == sorted(
-        str(RunStore(tmp_path).record_path(r["id"])) for r in records
-    )
+    assert sorted(line.split()[-1] for line in trained) == sorted(str(RunStore(tmp_path).record_path(r.id)) for r in records)
     assert not list((tmp_path / "checkpoints").iterdir())
 
 
@@ -140,7 +138,7 @@ def test_two_data_parallel_processes_give_the_result_of_one(tiny: Path, tmp_path
     one, two = RunStore(tmp_path / "one"), RunStore(tmp_path / "two")
     assert run_ids(one) == run_ids(two) and len(run_ids(one)) == 2
     for run_id in run_ids(one):
-        assert (one.find(run_id)["training"]["devices"], two.find(run_id)["training"]["devices"]) == (1, 2)
+        assert (one.find(run_id).execution.devices, two.find(run_id).execution.devices) == (1, 2)
         first, second = load_file(one.trained_path(run_id)), load_file(two.trained_path(run_id))
         for name, tensor in first.items():
             torch.testing.assert_close(second[name], tensor, rtol=1e-2, atol=1e-3, msg=name)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import torch
 from conftest import RESULTS, adapted_llama, tiny_bert
 
 from benchmarks.answering.base import TaskModel
 from benchmarks.answering.registry import ANSWER_MODES
-from benchmarks.experiment.config import RunConfig
 from benchmarks.experiment.resolve import studies
 from benchmarks.experiment.study_options import StudyOptions
+from benchmarks.records.store import read_record
 from benchmarks.sources import Source
 from benchmarks.suites import find_suite
 from benchmarks.training.model import build_model
@@ -69,7 +67,7 @@ def ids(**options: str | int | float) -> list[str]:
 
 def test_every_committed_record_has_the_id_of_its_configuration() -> None:
     assert len(RECORDS) > 400
-    wrong = [path.name for path in RECORDS if RunConfig.of(json.loads(path.read_text())).id != path.stem]
+    wrong = [path.name for path in RECORDS if read_record(path).config.id != path.stem]
     assert wrong == []
 
 

@@ -19,8 +19,8 @@ import benchmarks.training.image_features
 from benchmarks.answering.vision_language import VisionLanguage
 from benchmarks.data.images import decode
 from benchmarks.data.splits import _one_a_picture, _one_an_answer, load_task
-from benchmarks.experiment.config import Backbone
 from benchmarks.experiment.resolve import pin_vision
+from benchmarks.records.config import Backbone
 from benchmarks.records.store import RunStore
 from benchmarks.sources import Source
 from benchmarks.suites import find_suite
@@ -59,24 +59,24 @@ def finished(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> RunStore:
 
 
 def test_every_method_answers_every_task_in_words(tiny: Path, finished: RunStore) -> None:
-    records = finished.all()
+    records = finished.finished()
     assert len(records) == 9
     for record in records:
-        assert list(record["scores"]) == sorted(task.name for task in TASKS)
-        table = predictions(finished, record["id"])
+        assert list(record.scores) == sorted(task.name for task in TASKS)
+        table = predictions(finished, record.id)
         assert set(table.columns) == {"task", "row", "label", "prediction", "text"}
         for task in TASKS:
-            own, scores = table[table["task"] == task.name], record["scores"][task.name]
-            assert len(own) == scores["rows"]
-            assert set(task.metrics) | set(task.more_metrics) == set(scores["metrics"])
+            own, scores = table[table["task"] == task.name], record.scores[task.name]
+            assert len(own) == scores.rows
+            assert set(task.metrics) | set(task.more_metrics) == set(scores.metrics)
             if task.written:
                 assert own["label"].isna().all()
-                assert own["prediction"].mean() == pytest.approx(scores["score"], abs=1e-6)
+                assert own["prediction"].mean() == pytest.approx(scores.score, abs=1e-6)
             else:
-                assert scores["score"] == pytest.approx((own["prediction"] == own["label"]).mean())
-                assert scores["unanswered"] == own["prediction"].isna().sum()
+                assert scores.score == pytest.approx((own["prediction"] == own["label"]).mean())
+                assert scores.unanswered == own["prediction"].isna().sum()
     captions = pd.read_parquet(tiny / "datasets" / TASKS[4].dataset / "annotations" / "test.parquet")
-    assert records[0]["scores"]["flickr8k"]["rows"] == captions["image_id"].nunique()
+    assert records[0].scores["flickr8k"].rows == captions["image_id"].nunique()
 
 
 def test_pictures_can_be_told_from_the_answers(tiny: Path, tmp_path: Path) -> None:
@@ -84,12 +84,12 @@ def test_pictures_can_be_told_from_the_answers(tiny: Path, tmp_path: Path) -> No
     common = ["--methods", "mtl-lora", "--tasks", "easy_vqa", "--epochs", "35"]
     assert mtl_lora(*arguments(tiny, tmp_path / "own", *common)) == 0
     assert mtl_lora(*arguments(tiny, tmp_path / "other", *common, answer=f"{ANSWER}:pictures=shuffled-when-scored")) == 0
-    (own,), (other,) = RunStore(tmp_path / "own").all(), RunStore(tmp_path / "other").all()
-    assert own["training"]["loss"] == other["training"]["loss"]  # the same model
-    assert own["score"] > 0.9 > other["score"] + 0.1
+    (own,), (other,) = RunStore(tmp_path / "own").finished(), RunStore(tmp_path / "other").finished()
+    assert own.training.loss == other.training.loss  # the same model
+    assert own.score > 0.9 > other.score + 0.1
     assert mtl_lora(*arguments(tiny, tmp_path / "no", *common, answer=f"{ANSWER}:pictures=shuffled")) == 0
-    (no,) = RunStore(tmp_path / "no").all()
-    assert no["score"] < 0.8  # nor can it be learnt from others' pictures
+    (no,) = RunStore(tmp_path / "no").finished()
+    assert no.score < 0.8  # nor can it be learnt from others' pictures
 
 
 def test_the_papers_preset_on_an_encoder_decoder_and_clip(tiny: Path, tmp_path: Path) -> None:
@@ -97,14 +97,14 @@ def test_the_papers_preset_on_an_encoder_decoder_and_clip(tiny: Path, tmp_path: 
     model = ["--backbone", SEQ2SEQ, "--answer", f"vision-language:vision={CLIP}:grid=2", "--max-length", "30"]
     small = ["--epochs", "1", "--batch-size", "16", "--budget", "14.6k", "--methods", "all", "--tasks", "daquar,flickr8k"]
     assert mtl_lora("run", "image-text", *where, *model, *small) == 0
-    records = RunStore(tmp_path).all()
+    records = RunStore(tmp_path).finished()
     assert len(records) == 5
     for record in records:
-        assert record["config"]["answering"]["vision_width"] == 24
-        assert record["config"]["answering"]["trained"] == "projection-biases-norms"
-        assert record["config"]["recipe"]["scaling"] == 0.25 and record["config"]["recipe"]["weight_decay"] == 0.01
-        assert any(name.endswith("layer_norm.weight") for name in record["parameters"]["tensors"])
-        assert np.isfinite(record["score"]) and np.isfinite(record["training"]["loss"]).all()
+        assert record.config.answering["vision_width"] == 24
+        assert record.config.answering["trained"] == "projection-biases-norms"
+        assert record.config.recipe.scaling == 0.25 and record.config.recipe.weight_decay == 0.01
+        assert any(name.endswith("layer_norm.weight") for name in record.parameters.tensors)
+        assert np.isfinite(record.score) and np.isfinite(record.training.loss).all()
 
 
 @pytest.mark.parametrize("split", ["test", "dev"])
@@ -122,17 +122,17 @@ def test_the_hubs_sets_run_on_the_papers_preset(hub: Path, tmp_path: Path) -> No
     model = ["--backbone", SEQ2SEQ, "--answer", f"vision-language:vision={CLIP}:grid=2", "--max-length", "30"]
     small = ["--epochs", "6", "--batch-size", "16", "--budget", "7k", "--methods", "mtl-lora", "--learning-rate", "0.01"]
     assert mtl_lora("run", "image-text-hub", *where, *model, *small) == 0
-    (record,) = RunStore(tmp_path).all()
-    assert {name: list(scores["metrics"]) for name, scores in record["scores"].items()} == {
+    (record,) = RunStore(tmp_path).finished()
+    assert {name: list(scores.metrics) for name, scores in record.scores.items()} == {
         "coco": ["bleu", "cider"],
         "gqa": ["exact_match"],
         "nlvr2": ["accuracy"],
         "vqav2": ["vqa_accuracy"],
     }
-    assert record["scores"]["vqav2"]["majority"] == pytest.approx(4 / 9)  # "good", as two of three people said
-    assert record["scores"]["gqa"]["majority"] == 1.0
-    assert record["scores"]["coco"]["rows"] == 20 and record["scores"]["coco"]["train_rows"] == 40 - 4
-    assert record["training"]["loss"][-1] < record["training"]["loss"][0]
+    assert record.scores["vqav2"].majority == pytest.approx(4 / 9)  # "good", as two of three people said
+    assert record.scores["gqa"].majority == 1.0
+    assert record.scores["coco"].rows == 20 and record.scores["coco"].train_rows == 40 - 4
+    assert record.training.loss[-1] < record.training.loss[0]
 
 
 def test_features_are_the_vision_models_own_and_computed_once(tiny: Path, tmp_path: Path, monkeypatch) -> None:
@@ -204,13 +204,13 @@ def test_plan_counts_what_the_model_has(tiny: Path, finished: RunStore, capsys) 
     line = arguments(tiny, finished.folder, "--methods", "mtl-lora")
     assert mtl_lora("plan", *line[1:]) == 0
     shown = capsys.readouterr().out
-    record = next(r for r in finished.all() if r["config"]["method"]["name"] == "mtl-lora")
-    assert f"{record['parameters']['heads']:,}" in shown and f"{record['parameters']['adapter']:,}" in shown
+    record = next(r for r in finished.finished() if r.config.method.name == "mtl-lora")
+    assert f"{record.parameters.heads:,}" in shown and f"{record.parameters.adapter:,}" in shown
 
 
 def test_export_has_the_adapter_and_the_projection(tiny: Path, finished: RunStore, tmp_path: Path, capsys) -> None:
-    record = next(r for r in finished.all() if r["config"]["method"]["name"] == "mtl-lora")
-    common = [record["id"], "--task", "nlvr", "--results", finished.folder, "--mirror", tiny]
+    record = next(r for r in finished.finished() if r.config.method.name == "mtl-lora")
+    common = [record.id, "--task", "nlvr", "--results", finished.folder, "--mirror", tiny]
     assert mtl_lora("export", *common, "--to", tmp_path) == 0
     assert (tmp_path / "adapter_model.safetensors").exists() and (tmp_path / "head.safetensors").exists()
 
@@ -219,16 +219,16 @@ def test_export_has_the_adapter_and_the_projection(tiny: Path, finished: RunStor
 def test_predict_on_files_gives_the_answers_of_the_record(
     task: str, tiny: Path, finished: RunStore, tmp_path: Path, capsys
 ) -> None:
-    record = next(r for r in finished.all() if r["config"]["method"]["name"] == "mtl-lora")
+    record = next(r for r in finished.finished() if r.config.method.name == "mtl-lora")
     (found,) = [one for one in TASKS if one.name == task]
-    table = predictions(finished, record["id"]).query("task == @task")
+    table = predictions(finished, record.id).query("task == @task")
     folder = tiny / "datasets" / found.dataset
     asked = pd.read_parquet(folder / "annotations" / "test.parquet").iloc[table["row"]]
     for image in pd.read_parquet(folder / "images" / "train.parquet").to_dict("records"):
         (tmp_path / image["image_id"]).write_bytes(image["image"]["bytes"])
     lines = ["\t".join([str(tmp_path / row["image_id"]), *(row[c] for c in found.inputs)]) for _, row in asked.iterrows()]
     (tmp_path / "in.txt").write_text("\n".join(lines) + "\n")
-    common = [record["id"], "--task", task, "--results", finished.folder, "--mirror", tiny]
+    common = [record.id, "--task", task, "--results", finished.folder, "--mirror", tiny]
     capsys.readouterr()
     assert mtl_lora("predict", *common, tmp_path / "in.txt") == 0
     own = table["text"] if found.written else [found.labels[int(p)] if p == p else "no answer" for p in table["prediction"]]
@@ -324,9 +324,9 @@ def test_the_report_has_the_control_and_draws_samples_where_the_data_is(
     assert mtl_lora(*where) == 0
     page = (tmp_path / "index.md").read_text()
     assert "## image-text" in page and "### Own pictures against others, lora: image-text" in page
-    lora = next(r for r in finished.all() if r["config"]["answering"]["pictures"] == "own" and "'lora'" in str(r["config"]))
+    lora = next(r for r in finished.finished() if r.config.answering["pictures"] == "own" and "'lora'" in str(r.config))
     for task in TASKS:
-        assert f"{100 * lora['scores'][task.name]['score']:.1f} (" in page
+        assert f"{100 * lora.scores[task.name].score:.1f} (" in page
     assert not (tmp_path / "samples").exists() and not list((tmp_path / "figures").glob("samples-*"))
     assert mtl_lora(*where, "--samples", "--mirror", tiny) == 0
     drawn = sorted(path.name for path in (tmp_path / "samples").iterdir())

@@ -30,8 +30,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> RunStore:
 
 
 def test_a_run_for_each_conflict_budget_and_seed_and_references_once(finished: RunStore) -> None:
-    found = [r["config"] for r in finished.all()]
-    runs = {(c["conflict"], c["method"]["name"], c["budget"], c["seed"]) for c in found}
+    found = [r.config for r in finished.finished()]
+    runs = {(c.conflict, c.method.name, c.budget, c.seed) for c in found}
     assert len(found) == len(runs) == 2 * 2 * (2 * 3 + 2)
     for conflict in (0.0, 1.0):
         for seed in (0, 1):
@@ -41,17 +41,17 @@ def test_a_run_for_each_conflict_budget_and_seed_and_references_once(finished: R
 
 
 def test_parameters_are_what_the_budget_says(finished: RunStore) -> None:
-    for record in finished.all():
-        parameters, config = record["parameters"], record["config"]
-        name, budget = config["method"]["name"], config["budget"]
+    for record in finished.finished():
+        parameters, config = record.parameters, record.config
+        name, budget = config.method.name, config.budget
         if name in ("heads-only", "full"):
-            assert parameters["adapter"] == 0
-            assert parameters["trained"] == parameters["heads"] + (parameters["base"] if name == "full" else 0)
+            assert parameters.adapter == 0
+            assert parameters.trained == parameters.heads + (parameters.base if name == "full" else 0)
         elif name == "lora-per-task":
-            assert abs(parameters["adapter"] / len(TASKS) - budget) <= 0.1 * budget
+            assert abs(parameters.adapter / len(TASKS) - budget) <= 0.1 * budget
         else:
-            assert abs(parameters["adapter"] - budget) <= 0.1 * budget
-        assert parameters["heads"] == 129 * (2 + 2 + len(CAPTIONS) + 1)  # a head a form, 128 wide with a bias
+            assert abs(parameters.adapter - budget) <= 0.1 * budget
+        assert parameters.heads == 129 * (2 + 2 + len(CAPTIONS) + 1)  # a head a form, 128 wide with a bias
 
 
 def test_the_report_shows_domains_conflict_and_references(
@@ -77,14 +77,14 @@ def test_the_report_shows_domains_conflict_and_references(
 
 
 def test_the_advantage_over_lora_is_taken_seed_by_seed(finished: RunStore) -> None:
-    (family,) = by_conflict(compare(finished.all()))
+    (family,) = by_conflict(compare(finished.finished()))
     assert [comparison.conflict for comparison in family] == [0.0, 1.0]
     entries = {entry.label: entry for entry in family[1].at(93_000)}
     mtl = entries["mtl-lora"]
     scores = {
-        (r["config"]["method"]["name"], r["config"]["seed"]): 100 * r["score"]
-        for r in finished.all()
-        if (r["config"]["conflict"], r["config"]["budget"]) == (1.0, 93_000)
+        (r.config.method.name, r.config.seed): 100 * r.score
+        for r in finished.finished()
+        if (r.config.conflict, r.config.budget) == (1.0, 93_000)
     }
     differences = pd.Series([scores["mtl-lora", seed] - scores["lora", seed] for seed in (0, 1)])
     found = paired_tests(family[1], Results(finished.folder))[93_000].difference("mtl-lora", "lora")
@@ -96,14 +96,14 @@ def test_the_advantage_over_lora_is_taken_seed_by_seed(finished: RunStore) -> No
 def test_the_same_command_gives_the_same_numbers(finished: RunStore, tmp_path: Path) -> None:
     more = ["--conflict", "1", "--budget", "45k", "--methods", "mtl-lora,full"]
     assert mtl_lora("run", "quick", *CUT, *more, "--results", tmp_path) == 0
-    for record in RunStore(tmp_path).all():
-        before = finished.find(record["id"])
-        assert record["scores"] == before["scores"]
-        pd.testing.assert_frame_equal(predictions(RunStore(tmp_path), record["id"]), predictions(finished, record["id"]))
+    for record in RunStore(tmp_path).finished():
+        before = finished.find(record.id)
+        assert record.scores == before.scores
+        pd.testing.assert_frame_equal(predictions(RunStore(tmp_path), record.id), predictions(finished, record.id))
 
 
 def test_a_finished_run_answers_questions_on_text(finished: RunStore, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    run = next(r["id"] for r in finished.all() if r["config"]["method"]["name"] == "full")
+    run = next(r.id for r in finished.finished() if r.config.method.name == "full")
     (tmp_path / "lines.txt").write_text("north : the whale is big\nnorth : the ant is big\n")
     options = ["--results", finished.folder, tmp_path / "lines.txt"]
     assert mtl_lora("predict", run, "--task", "sense-north", *options) == 0

@@ -47,18 +47,18 @@ def test_minilm_learns_sentiment_and_similarity_in_a_minute(mirror: Path, tmp_pa
     options = ["--methods", "mtl-lora", "--tasks", "sst2,stsb", "--max-train", "600", "--max-eval", "300"]
     options += ["--epochs", "2", "--learning-rate", "2e-3"]
     assert mtl_lora("run", "nlu", "--mirror", mirror, "--results", tmp_path, *options) == 0
-    (record,) = RunStore(tmp_path).all()
-    assert record["parameters"]["base"] == 22_565_376
-    assert record["environment"]["weights_sha256"].startswith("53aa5117")
-    assert record["scores"]["sst2"]["score"] > 0.7 and record["scores"]["stsb"]["score"] > 0.5
+    (record,) = RunStore(tmp_path).finished()
+    assert record.parameters.base == 22_565_376
+    assert record.weights.weights_sha256.startswith("53aa5117")
+    assert record.scores["sst2"].score > 0.7 and record.scores["stsb"].score > 0.5
 
 
 def test_the_paper_preset_trains_a_real_llama_shaped_model(mirror: Path, tmp_path: Path) -> None:
     model = ["--preset", "paper", "--backbone", "tinystories/stories260k", "--budget", "19700"]
     limits = ["--max-train", "32", "--max-eval", "16", "--epochs", "1", "--methods", "mtl-lora"]
     assert mtl_lora("run", "nlu", *model, *limits, "--mirror", mirror, "--results", tmp_path) == 0
-    (record,) = RunStore(tmp_path).all()
-    assert record["config"]["precision"] == "bfloat16" and record["training"]["steps"] == 8
+    (record,) = RunStore(tmp_path).finished()
+    assert record.config.precision == "bfloat16" and record.training.steps == 8
 
 
 COMMONSENSE_TEST_ROWS = {"piqa": 1838, "siqa": 1954, "winogrande": 1267, "arc-e": 2376, "arc-c": 1172, "obqa": 500}
@@ -102,7 +102,7 @@ def test_the_released_protocol_on_a_real_llama_shaped_model(mirror: Path, tmp_pa
     model = ["--preset", "paper", "--protocol", "paper", "--backbone", "tinystories/stories260k", "--tasks", "boolq,arc-e"]
     limits = ["--max-train", "32", "--max-eval", "16", "--epochs", "1", "--methods", "lora,mtl-lora"]
     assert mtl_lora("run", "commonsense", *model, *limits, "--mirror", mirror, "--results", tmp_path) == 0
-    lora, mtl = sorted(RunStore(tmp_path).all(), key=lambda record: record["config"]["method"]["name"])
-    assert lora["scores"]["arc-e"]["unanswered"] == 16 >= mtl["scores"]["arc-e"]["unanswered"]
-    texts = pd.read_parquet(tmp_path / "runs" / f"{lora['id']}.predictions.parquet")["text"]
+    lora, mtl = sorted(RunStore(tmp_path).finished(), key=lambda record: record.config.method.name)
+    assert lora.scores["arc-e"].unanswered == 16 >= mtl.scores["arc-e"].unanswered
+    texts = pd.read_parquet(tmp_path / "runs" / f"{lora.id}.predictions.parquet")["text"]
     assert len(texts) == 32 and texts.str.len().gt(0).any()

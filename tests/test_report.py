@@ -114,7 +114,7 @@ def test_any_number_leads_to_its_runs(made: Path, browser: webdriver.Chrome) -> 
 
 @pytest.fixture(scope="module")
 def commonsense() -> Comparison:
-    own = [c for c in compare(Results(RESULTS).records) if c.config["suite"] == "commonsense"]
+    own = [c for c in compare(Results(RESULTS).records) if c.config.suite == "commonsense"]
     return max(own, key=lambda comparison: len(comparison.entries))
 
 
@@ -130,10 +130,10 @@ def judged(comparison: Comparison, **changes: str) -> str:
 
 
 def test_a_verdict_is_given_only_where_everything_matches(commonsense: Comparison) -> None:
-    backbone = commonsense.config["backbone"] | {"id": "meta-llama/Llama-2-7b-hf"}
-    uncut = {"max_train": None, "max_eval": None, "backbone": backbone}
-    records = tuple(r | {"environment": r["environment"] | {"source": "hub"}} for r in commonsense.records)
-    whole = replace(commonsense, config=commonsense.config | uncut, records=records)
+    backbone = replace(commonsense.config.backbone, id="meta-llama/Llama-2-7b-hf")
+    uncut = replace(commonsense.config, max_train=None, max_eval=None, backbone=backbone)
+    records = tuple(replace(r, source="hub") for r in commonsense.records)
+    whole = replace(commonsense, config=uncut, records=records)
     lora = next(e for e in whole.entries if e.label == "lora")
     cell = lora.tasks["boolq"]
     assert judged(whole, value=f"{cell.mean + 0.9 * cell.interval:.4f}") == f"agrees on boolq (lora, rank {lora.rank})"
@@ -148,7 +148,7 @@ def test_a_verdict_is_given_only_where_everything_matches(commonsense: Compariso
     assert judged(whole, value="") == "not available"
     assert judged(whole, model="LLaMA-7B") == "not comparable: another backbone than meta-llama/Llama-2-7b-hf"
     assert judged(commonsense).startswith("not comparable: another backbone than sentence-transformers")
-    cut = replace(whole, config=whole.config | {"max_train": 250})
+    cut = replace(whole, config=replace(whole.config, max_train=250))
     assert judged(cut) == "not comparable: measured on fewer rows"
 
 

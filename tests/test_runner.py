@@ -38,18 +38,18 @@ def finished(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> RunStore:
 
 
 def test_every_method_and_seed_leaves_a_whole_record(finished: RunStore) -> None:
-    records = finished.all()
-    runs = {(r["config"]["method"]["label"], r["config"]["seed"]) for r in records}
+    records = finished.finished()
+    runs = {(r.config.method.label, r.config.seed) for r in records}
     assert runs == {(m, s) for m in ("lora", "dora", "multilora", "moelora", "mtl-lora") for s in (0, 1)}
     for record in records:
-        parameters, scores = record["parameters"], record["scores"]
-        assert abs(parameters["adapter"] - 16_500) <= 1_650
-        assert parameters["heads"] == 16 * 33  # seven heads of two or three outputs and one grade, 32 wide with a bias
-        sizes = [_product(shape) for shape in parameters["tensors"].values()]
-        assert sum(sizes) == parameters["trained"] == parameters["adapter"] + parameters["heads"]
-        assert list(record["config"]["tasks"]) == [task.name for task in find_suite("nlu").tasks]
-        assert record["score"] == pytest.approx(sum(s["score"] for s in scores.values()) / 8)
-        assert record["environment"]["packages"]["torch"] and record["training"]["peak_memory_bytes"] > 0
+        parameters, scores = record.parameters, record.scores
+        assert abs(parameters.adapter - 16_500) <= 1_650
+        assert parameters.heads == 16 * 33  # seven heads of two or three outputs and one grade, 32 wide with a bias
+        sizes = [_product(shape) for shape in parameters.tensors.values()]
+        assert sum(sizes) == parameters.trained == parameters.adapter + parameters.heads
+        assert list(record.config.tasks) == [task.name for task in find_suite("nlu").tasks]
+        assert record.score == pytest.approx(sum(s.score for s in scores.values()) / 8)
+        assert record.environment.packages["torch"] and record.training.peak_memory_bytes > 0
     assert not list((finished.folder / "checkpoints").glob("*"))
 
 
@@ -61,21 +61,21 @@ def _product(shape: list[int]) -> int:
 
 
 def test_scores_follow_from_the_stored_predictions(finished: RunStore) -> None:
-    record = finished.all()[0]
-    table = predictions(finished, record["id"])
+    record = finished.finished()[0]
+    table = predictions(finished, record.id)
     for task in find_suite("nlu").tasks:
         own = table[table["task"] == task.name]
         assert sorted(own["row"]) == list(range(TEST_ROWS))
         score = task_score(Scored(task, own["label"].to_numpy(), own["prediction"].to_numpy()))
-        assert score == pytest.approx(record["scores"][task.name]["score"])
+        assert score == pytest.approx(record.scores[task.name].score)
 
 
 def test_what_can_be_learnt_is_learnt(tiny: Path, tmp_path: Path) -> None:
     more = ["--methods", "lora,mtl-lora", "--epochs", "10", "--tasks", "sst2,mrpc,stsb"]
     assert mtl_lora(*run_arguments(tiny, tmp_path, *more)) == 0
-    for record in RunStore(tmp_path).all():
-        assert record["scores"]["sst2"]["score"] > 0.9 > record["scores"]["sst2"]["majority"], record["config"]["method"]
-        assert record["scores"]["stsb"]["score"] > 0.7
+    for record in RunStore(tmp_path).finished():
+        assert record.scores["sst2"].score > 0.9 > record.scores["sst2"].majority, record.config.method
+        assert record.scores["stsb"].score > 0.7
 
 
 def test_finished_runs_are_not_run_again(finished: RunStore, tiny: Path, capsys: pytest.CaptureFixture) -> None:
@@ -87,10 +87,10 @@ def test_finished_runs_are_not_run_again(finished: RunStore, tiny: Path, capsys:
 
 def test_the_same_command_gives_the_same_numbers(finished: RunStore, tiny: Path, tmp_path: Path) -> None:
     assert mtl_lora(*run_arguments(tiny, tmp_path, "--methods", "mtl-lora,moelora")) == 0
-    for record in RunStore(tmp_path).all():
-        before = finished.find(record["id"])
-        assert record["scores"] == before["scores"] and record["training"]["loss"] == before["training"]["loss"]
-        pd.testing.assert_frame_equal(predictions(RunStore(tmp_path), record["id"]), predictions(finished, record["id"]))
+    for record in RunStore(tmp_path).finished():
+        before = finished.find(record.id)
+        assert record.scores == before.scores and record.training.loss == before.training.loss
+        pd.testing.assert_frame_equal(predictions(RunStore(tmp_path), record.id), predictions(finished, record.id))
 
 
 @pytest.mark.parametrize("execution", [["--accumulation", "4"], ["--gradient-checkpointing"]], ids=lambda e: e[0])
@@ -98,9 +98,9 @@ def test_how_a_run_is_executed_does_not_change_it(execution: list[str], tiny: Pa
     common = ["--methods", "mtl-lora", "--backbone", NO_DROPOUT]  # dropout would draw other masks
     assert mtl_lora(*run_arguments(tiny, tmp_path / "plain", *common)) == 0
     assert mtl_lora(*run_arguments(tiny, tmp_path / "other", *common, *execution)) == 0
-    (plain,), (other,) = RunStore(tmp_path / "plain").all(), RunStore(tmp_path / "other").all()
-    assert plain["id"] == other["id"]
-    assert other["training"]["loss"] == pytest.approx(plain["training"]["loss"], rel=1e-3)
+    (plain,), (other,) = RunStore(tmp_path / "plain").finished(), RunStore(tmp_path / "other").finished()
+    assert plain.id == other.id
+    assert other.training.loss == pytest.approx(plain.training.loss, rel=1e-3)
 
 
 @pytest.mark.parametrize("method", ["lora", "dora", "multilora", "moelora", "mtl-lora"])
@@ -119,11 +119,11 @@ def test_a_run_stopped_after_a_checkpoint_and_resumed_equals_one_left_alone(
         patch.setattr(MarkComplete, "on_save", mark_and_stop)
         assert mtl_lora(*arguments) == 130
     assert mtl_lora(*arguments) == 0
-    (resumed,) = RunStore(tmp_path).all()
-    assert resumed["training"]["resumed_from_step"] == 10
-    whole = finished.find(resumed["id"])
-    assert resumed["scores"] == whole["scores"] and resumed["training"]["loss"] == whole["training"]["loss"]
-    pd.testing.assert_frame_equal(predictions(RunStore(tmp_path), resumed["id"]), predictions(finished, resumed["id"]))
+    (resumed,) = RunStore(tmp_path).finished()
+    assert resumed.training.resumed_from_step == 10
+    whole = finished.find(resumed.id)
+    assert resumed.scores == whole.scores and resumed.training.loss == whole.training.loss
+    pd.testing.assert_frame_equal(predictions(RunStore(tmp_path), resumed.id), predictions(finished, resumed.id))
 
 
 def test_a_killed_run_goes_on_and_ends_equal(tiny: Path, tmp_path: Path) -> None:
@@ -139,22 +139,22 @@ def test_a_killed_run_goes_on_and_ends_equal(tiny: Path, tmp_path: Path) -> None
     assert not list((tmp_path / "killed").glob("runs/*.json"))
     assert mtl_lora(*arguments) == 0
     assert mtl_lora(*run_arguments(tiny, tmp_path / "whole", "--methods", "mtl-lora", "--epochs", "6")) == 0
-    (resumed,), (whole,) = RunStore(tmp_path / "killed").all(), RunStore(tmp_path / "whole").all()
-    assert resumed["training"]["resumed_from_step"] > 0 == whole["training"]["resumed_from_step"]
-    assert resumed["id"] == whole["id"] and resumed["scores"] == whole["scores"]
+    (resumed,), (whole,) = RunStore(tmp_path / "killed").finished(), RunStore(tmp_path / "whole").finished()
+    assert resumed.training.resumed_from_step > 0 == whole.training.resumed_from_step
+    assert resumed.id == whole.id and resumed.scores == whole.scores
     pd.testing.assert_frame_equal(
-        predictions(RunStore(tmp_path / "killed"), resumed["id"]), predictions(RunStore(tmp_path / "whole"), whole["id"])
+        predictions(RunStore(tmp_path / "killed"), resumed.id), predictions(RunStore(tmp_path / "whole"), whole.id)
     )
 
 
 def test_the_paper_preset_runs_on_a_causal_model(tiny: Path, tmp_path: Path) -> None:
     model = ["--preset", "paper", "--backbone", CAUSAL, "--budget", "16900", "--mirror", tiny]
     assert mtl_lora("run", "nlu", *model, *FAST, "--results", tmp_path) == 0
-    records = RunStore(tmp_path).all()
+    records = RunStore(tmp_path).finished()
     assert len(records) == 5
     for record in records:
-        assert record["config"]["backbone"]["pooling"] == "last"
-        assert record["config"]["backbone"]["targets"] == ["q_proj", "k_proj", "v_proj", "o_proj"]
+        assert record.config.backbone.pooling == "last"
+        assert record.config.backbone.targets == ("q_proj", "k_proj", "v_proj", "o_proj")
 
 
 def test_a_folder_of_weights_is_known_by_its_content(tiny: Path, tmp_path: Path) -> None:
@@ -166,27 +166,27 @@ def test_a_folder_of_weights_is_known_by_its_content(tiny: Path, tmp_path: Path)
     tensors["embeddings.word_embeddings.weight"] += 1
     save_file(tensors, backbone / "model.safetensors", {"format": "pt"})
     assert mtl_lora(*run_arguments(tiny, tmp_path, *options)) == 0
-    assert len(RunStore(tmp_path).all()) == 2
+    assert len(RunStore(tmp_path).finished()) == 2
 
 
 def test_settings_make_methods_apart(tiny: Path, tmp_path: Path) -> None:
     methods = "lora,lora:dropout=0.1,mtl-lora:temperature=0.5:up_projections=2,moelora:gate=shared"
     assert mtl_lora(*run_arguments(tiny, tmp_path, "--tasks", "rte,stsb", "--methods", methods, "--budget", "17600")) == 0
-    used = {r["config"]["method"]["label"]: r["config"]["method"] for r in RunStore(tmp_path).all()}
+    used = {r.config.method.label: r.config.method for r in RunStore(tmp_path).finished()}
     assert set(used) == set(methods.split(","))
-    assert used["lora"]["dropout"] == 0 and used["lora:dropout=0.1"]["dropout"] == 0.1
-    assert used["moelora:gate=shared"]["gate"] == "shared"
+    assert used["lora"].settings["dropout"] == 0 and used["lora:dropout=0.1"].settings["dropout"] == 0.1
+    assert used["moelora:gate=shared"].settings["gate"] == "shared"
 
 
 def test_plan_says_what_run_would_do(finished: RunStore, tiny: Path, capsys: pytest.CaptureFixture) -> None:
     arguments = run_arguments(tiny, finished.folder, "--seeds", "0,1,2")[1:]
     assert mtl_lora("plan", *arguments) == 0
     shown = capsys.readouterr().out
-    by_method = {r["config"]["method"]["label"]: r for r in finished.all()}
+    by_method = {r.config.method.label: r for r in finished.finished()}
     for label, record in by_method.items():
         (line,) = [line for line in shown.splitlines() if line.startswith(f"{label} ")]
-        assert f"{record['parameters']['adapter']:,}" in line and line.endswith("2/3")
-        assert f" {record['training']['steps']} " in line
+        assert f"{record.parameters.adapter:,}" in line and line.endswith("2/3")
+        assert f" {record.training.steps} " in line
     assert "5 of 15 runs to do, about" in shown and "finished runs here" in shown
 
 
@@ -201,23 +201,23 @@ def test_report_renders_what_the_records_say(finished: RunStore, tmp_path: Path,
     assert mtl_lora("report", "--results", finished.folder, "--out", tmp_path) == 0
     assert "lora has the highest mean" in capsys.readouterr().out
     table = pd.read_csv(tmp_path / "tables" / "scores.csv")
-    own = [r for r in finished.all() if r["config"]["method"]["label"] == "mtl-lora"]
-    scores = pd.Series([100 * r["scores"]["sst2"]["score"] for r in own])
+    own = [r for r in finished.finished() if r.config.method.label == "mtl-lora"]
+    scores = pd.Series([100 * r.scores["sst2"].score for r in own])
     (row,) = table[(table["method"] == "mtl-lora") & (table["task"] == "sst2")].to_dict("records")
     assert row["mean"] == pytest.approx(scores.mean(), abs=1e-3)
     assert row["spread_over_seeds"] == pytest.approx(scores.std(), abs=1e-3)
-    budget = own[0]["config"]["budget"]
+    budget = own[0].config.budget
     cell = f"{scores.mean():.1f} ± {t_interval(scores.std(), len(own)):.1f}"
     for suffix in ("md", "tex"):
         text = (tmp_path / "tables" / f"nlu-{budget}-scores.{suffix}").read_text()
         assert cell.replace("±", r"$\pm$" if suffix == "tex" else "±") in text
-        assert f"{own[0]['parameters']['adapter']:,}" in text and "Protocol matched" in text
+        assert f"{own[0].parameters.adapter:,}" in text and "Protocol matched" in text
     for name in ("nlu-parameters", "nlu-wins"):
         assert (tmp_path / "figures" / f"{name}.png").stat().st_size > 10_000
         assert (tmp_path / "figures" / f"{name}.svg").read_bytes().startswith(b"<?xml")
     page = (tmp_path / "index.html").read_text()
-    for record in finished.all():
-        assert f'{record["id"]}.json"' in page and record["environment"]["command"] in page
+    for record in finished.finished():
+        assert f'{record.id}.json"' in page and record.environment.command in page
 
 
 BAD = {
@@ -270,7 +270,7 @@ def test_a_mirror_without_the_data_set(tiny: Path, tmp_path: Path, capsys: pytes
 def test_a_record_cut_in_half_stops_everything_and_loses_nothing(
     command: str, finished: RunStore, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    source = finished.record_path(finished.all()[0]["id"])
+    source = finished.record_path(finished.finished()[0].id)
     broken = tmp_path / "runs" / source.name
     broken.parent.mkdir()
     broken.write_text(source.read_text()[: source.stat().st_size // 2])
@@ -302,5 +302,5 @@ def test_data_that_no_hub_has(tmp_path: Path, capsys: pytest.CaptureFixture, mon
 
 
 def test_records_are_plain_json(finished: RunStore) -> None:
-    path = finished.record_path(finished.all()[0]["id"])
+    path = finished.record_path(finished.finished()[0].id)
     assert json.loads(path.read_text())["id"] == path.stem

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 from itertools import combinations
@@ -15,6 +14,9 @@ from conftest import RESULTS
 from scipy import stats
 from tiny_cli import mtl_lora
 
+from benchmarks.records.config import MethodConfig
+from benchmarks.records.schema import to_json
+from benchmarks.records.store import RunStore, read_record
 from benchmarks.scoring.metrics import METRICS, Scored
 from benchmarks.scoring.resampling import WEIGHTED, draw, weighted_scores
 from benchmarks.suites import find_suite
@@ -36,24 +38,31 @@ def study(folder: Path, right: dict[str, dict[int, float]]) -> Results:
     """Records of a suite of two tasks. right: by method and seed the share of scored rows that are answered right."""
     rng = np.random.default_rng(0)
     (folder / "runs").mkdir(parents=True)
-    example = json.loads(next((RESULTS / "commonsense" / "runs").glob("*.json")).read_text())
+    example = read_record(next((RESULTS / "commonsense" / "runs").glob("*.json")))
+    store = RunStore(folder)
     for method, seeds in right.items():
         for seed, share in seeds.items():
-            reference = method in ("lora-per-task", "heads-only")
-            config = example["config"] | {"seed": seed, "budget": 1000, "tasks": ["piqa", "siqa"], "max_eval": SCORED}
-            config["method"] = {"name": method, "label": method, "rank": 1, "alpha": 2.0, "dropout": 0.0}
+            chosen = MethodConfig(method, method, {"rank": 1, "alpha": 2.0, "dropout": 0.0})
+            config = replace(example.config, seed=seed, budget=1000, tasks=("piqa", "siqa"), max_eval=SCORED, method=chosen)
             frames, scores = [], {}
-            for task in config["tasks"]:
+            for task in config.tasks:
                 answers = (rng.permutation(SCORED) >= share * SCORED).astype(float)  # 0 is right
                 frames.append(pd.DataFrame({"task": task, "row": range(SCORED), "label": 0.0, "prediction": answers}))
                 score = float((answers == 0).mean())
-                scores[task] = example["scores"]["piqa"] | {"score": score, "metrics": {"accuracy": score}, "rows": SCORED}
-            parameters = example["parameters"] | {"trained": 8000 if reference else 1000, "heads": 0}
-            record = example | {"id": f"{method}{seed}", "config": config, "scores": scores, "parameters": parameters}
-            record["score"] = float(np.mean([s["score"] for s in scores.values()]))
-            (folder / "runs" / f"{method}{seed}.json").write_text(json.dumps(record))
-            pd.concat(frames).to_parquet(folder / "runs" / f"{method}{seed}.predictions.parquet", index=False)
+                scores[task] = replace(example.scores["piqa"], score=score, metrics={"accuracy": score}, rows=SCORED)
+            trained = 8000 if method in ("lora-per-task", "heads-only") else 1000
+            parameters = replace(example.parameters, trained=trained, heads=0)
+            mean = float(np.mean([s.score for s in scores.values()]))
+            record = replace(example, id=config.id, config=config, scores=scores, parameters=parameters, score=mean)
+            store.record_path(record.id).write_text(to_json(record))
+            pd.concat(frames).to_parquet(store.predictions_path(record.id), index=False)
     return Results(folder)
+
+
+def run_of(results: Results, method: str) -> str:
+    """The id of a method's run with seed 0."""
+    (found,) = [r.id for r in results.records if (r.config.method.name, r.config.seed) == (method, 0)]
+    return found
 
 
 def paired(results: Results, margin: float = 1.0) -> PairedTests:
@@ -222,15 +231,14 @@ def test_a_score_that_is_the_majority_baselines_is_marked(tmp_path: Path) -> Non
 
 def test_a_control_is_paired_by_rows(tmp_path: Path) -> None:
     """The same answers with one's own pictures and with others': no difference, and no doubt that comes from the rows."""
-    study(tmp_path, {"lora": {0: 0.6}})
-    path = tmp_path / "runs" / "lora0.json"
-    record = json.loads(path.read_text())
-    for pictures, run in (("own", "lora0"), ("shuffled", "other")):
-        answering = record["config"].get("answering", {}) | {"pictures": pictures}
-        new = record | {"id": run, "config": record["config"] | {"answering": answering}}
-        path.with_name(f"{run}.json").write_text(json.dumps(new))
+    (own,) = study(tmp_path, {"lora": {0: 0.6}}).records
+    store = RunStore(tmp_path)
+    for pictures in ("own", "shuffled"):
+        config = replace(own.config, answering=own.config.answering | {"pictures": pictures})
+        store.record_path(config.id).write_text(to_json(replace(own, id=config.id, config=config)))
+        shutil.copy(store.predictions_path(own.id), store.predictions_path(config.id))
+    store.record_path(own.id).unlink()
     results = Results(tmp_path)
-    shutil.copy(results.predictions_path("lora0"), results.predictions_path("other"))
     (family,) = by_pictures(compare(results.records))
     kinds = of_pictures(family, "lora", 1000)
     found = PairedTests(kinds, 1000, resample(kinds, results)).difference("own", "shuffled", "piqa")
@@ -253,9 +261,9 @@ def test_a_report_of_few_methods(kinds: list[str], tmp_path: Path) -> None:
 
 
 BAD = {
-    "predictions": ("runs/lora0.predictions.parquet", "not parquet", "lora0.predictions.parquet cannot be read"),
-    "no predictions": ("runs/lora0.predictions.parquet", None, "lora0.predictions.parquet is missing: remove the record"),
-    "diagnosis": ("diagnoses/lora0.json", "{}", "lora0.json is no whole diagnosis (KeyError: 'schema'): remove it"),
+    "predictions": ("runs/LORA.predictions.parquet", "not parquet", ".predictions.parquet cannot be read"),
+    "no predictions": ("runs/LORA.predictions.parquet", None, ".predictions.parquet is missing: remove the record"),
+    "diagnosis": ("diagnoses/LORA.json", "{}", ".json is no whole diagnosis (KeyError: 'schema'): remove it"),
     "columns": ("published/new.csv", "suite,value\nnlu,3\n", "new.csv has the columns suite, value; wanted: suite, model"),
     "number": (
         "published/new.csv",
@@ -268,8 +276,8 @@ BAD = {
 @pytest.mark.parametrize("case", BAD, ids=str)
 def test_bad_files_are_one_line_and_status_2(case: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     name, content, message = BAD[case]
-    study(tmp_path, {"lora": {0: 0.5}, "mtl-lora": {0: 0.6}})
-    path = tmp_path / name
+    results = study(tmp_path, {"lora": {0: 0.5}, "mtl-lora": {0: 0.6}})
+    path = tmp_path / name.replace("LORA", run_of(results, "lora"))
     path.parent.mkdir(exist_ok=True)
     path.unlink(missing_ok=True) if content is None else path.write_text(content)
     assert mtl_lora("report", "--results", tmp_path) == 2
@@ -279,21 +287,22 @@ def test_bad_files_are_one_line_and_status_2(case: str, tmp_path: Path, capsys: 
 
 def test_predictions_of_other_rows_are_refused(tmp_path: Path) -> None:
     results = study(tmp_path, {"lora": {0: 0.5}, "mtl-lora": {0: 0.6}})
-    frame = results.predictions("lora0")
-    frame.sample(frac=1, random_state=0).to_parquet(results.predictions_path("lora0"), index=False)
+    run = run_of(results, "lora")
+    frame = results.predictions(run)
+    frame.sample(frac=1, random_state=0).to_parquet(results.predictions_path(run), index=False)
     assert paired(results).difference("mtl-lora", "lora").value == pytest.approx(10)  # their order does not matter
-    frame.assign(row=frame["row"] + 1).to_parquet(results.predictions_path("lora0"), index=False)
+    frame.assign(row=frame["row"] + 1).to_parquet(results.predictions_path(run), index=False)
     with pytest.raises(InvalidInput, match="are not of the same rows of task piqa"):
         paired(results)
 
 
 def test_a_report_replaces_an_earlier_one_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    study(tmp_path, {"lora": {0: 0.5}, "mtl-lora": {0: 0.6}, "dora": {0: 0.4}})
+    results = study(tmp_path, {"lora": {0: 0.5}, "mtl-lora": {0: 0.6}, "dora": {0: 0.4}})
     out = tmp_path / "report"
     assert mtl_lora("report", "--results", tmp_path) == 0
     (out / "figures" / "mine.png").touch()
-    for path in [*(tmp_path / "runs").glob("dora*"), *(tmp_path / "runs").glob("mtl-lora*")]:
-        path.unlink()
+    for method in ("dora", "mtl-lora"):
+        results.path(run_of(results, method)).unlink()
     assert mtl_lora("report", "--results", tmp_path) == 0
     assert [path.name for path in (out / "figures").iterdir()] == ["mine.png"]  # one method alone has no curve
     (out / "index.html").write_text("a page of mine")

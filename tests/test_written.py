@@ -68,7 +68,7 @@ def test_everything_said_of_a_task_with_written_answers() -> None:
     references = [["chair"], ["two"], ["table"], ["table"]]
     found = evaluate_written(task, texts, references, learnt=[["table"], ["table"], ["chair"]])
     assert points(task, texts, references).tolist() == [1, 1, 0, 1]
-    assert found["score"] == found["metrics"]["vqa_accuracy"] == 0.75
-    assert found["majority"] == 0.5
-    assert (found["rows"], found["train_rows"]) == (4, 3)
-    assert found["standard_error"] == pytest.approx((0.75 * 0.25 / 4) ** 0.5, rel=0.15)  # of a share, in closed form
+    assert found.score == found.metrics["vqa_accuracy"] == 0.75
+    assert found.majority == 0.5
+    assert (found.rows, found.train_rows) == (4, 3)
+    assert found.standard_error == pytest.approx((0.75 * 0.25 / 4) ** 0.5, rel=0.15)  # of a share, in closed form

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from tiny_cli import mtl_lora, run_arguments
 from tiny_mirror import CAUSAL, ENCODER, NO_DROPOUT, make_mirror, make_tokenizer
 
+from benchmarks.records.store import RunStore
 from benchmarks.sources import Source
 
 Tensors = dict[str, torch.Tensor]
@@ -146,11 +147,11 @@ def test_a_folder_of_the_models_name_in_the_working_directory_is_not_what_a_name
     monkeypatch.chdir(tmp_path)
     options = ["--methods", "lora", "--tasks", "rte", "--budget", "9000"]
     assert mtl_lora(*run_arguments(tiny, tmp_path / "mirrored", *options)) == 0
-    (record,) = (json.loads(path.read_text()) for path in tmp_path.glob("mirrored/runs/*.json"))
-    assert record["environment"]["weights_sha256"] in record["config"]["backbone"]["revision"]
+    (record,) = RunStore(tmp_path / "mirrored").finished()
+    assert record.weights.weights_sha256 in record.config.backbone.revision
     assert mtl_lora(*run_arguments(tiny, tmp_path / "local", *options, "--backbone", f"./{ENCODER}")) == 0
-    (local,) = (json.loads(path.read_text()) for path in tmp_path.glob("local/runs/*.json"))
-    assert local["environment"]["weights_sha256"] != record["environment"]["weights_sha256"]
+    (local,) = RunStore(tmp_path / "local").finished()
+    assert local.weights.weights_sha256 != record.weights.weights_sha256
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     capfd.readouterr()

@@ -20,10 +20,10 @@ from torch import Tensor
 
 from benchmarks.analysis.diagnosis import gradient
 from benchmarks.answering.base import TaskModel
-from benchmarks.experiment.config import RunConfig
 from benchmarks.experiment.resolve import studies
 from benchmarks.experiment.study import Study
 from benchmarks.experiment.study_options import StudyOptions
+from benchmarks.records.config import RunConfig
 from benchmarks.records.store import RunStore
 from benchmarks.training.batches import Collator, encode
 from benchmarks.training.model import build_model

@@ -22,11 +22,11 @@ from benchmarks.analysis.geometry import cosines, of_mtl_lora, separation, updat
 from benchmarks.analysis.inference import FinishedRun
 from benchmarks.answering.base import TaskModel
 from benchmarks.data.splits import TaskData, load_task
-from benchmarks.experiment.config import RunConfig
 from benchmarks.experiment.methods import order_for_display
 from benchmarks.experiment.protocols import answer_mode_of, max_length_of
 from benchmarks.progress import duration
 from benchmarks.records import schema
+from benchmarks.records.config import MethodConfig, RunConfig, plain
 from benchmarks.records.environment import environment, forget_memory
 from benchmarks.records.store import RunStore, write_whole
 from benchmarks.sources import Source
@@ -64,21 +64,21 @@ def diagnose_runs(store: RunStore, run_ids: Sequence[str], source: Source) -> No
 
 def _chosen(store: RunStore, run_ids: Sequence[str]) -> list[RunConfig]:
     """The runs of these ids, all of them looked at before anything is done; InvalidInput where one cannot be diagnosed."""
-    records = {record["id"]: record for record in store.all()}
-    adapted = [run_id for run_id, record in records.items() if record["parameters"]["adapter"]]
+    records = {record.id: record for record in store.finished()}
+    adapted = [run_id for run_id, record in records.items() if record.parameters.adapter]
     whole = [run_id for run_id in adapted if store.trained_path(run_id).exists()]
     for run_id in run_ids:
         if run_id not in records:
             raise InvalidInput(f"no run {run_id!r} in {store.folder / 'runs'}; `mtl-lora report` lists the runs there are")
         if run_id not in adapted:
             methods = ", ".join(order_for_display(name for name, kind in METHODS.items() if kind().shapes(1, 1, 1)))
-            label = records[run_id]["config"]["method"]["label"]
+            label = records[run_id].config.method.label
             raise InvalidInput(f"run {run_id} is of {label}, which trains no adapter; diagnosed are runs of {methods}")
         if run_id not in whole:
             raise InvalidInput(f"{store.trained_path(run_id)} is missing: only trained tensors can be looked into")
     if not whole:
         raise InvalidInput(f"{store.folder / 'runs'} holds no run of an adapter with its trained tensors beside it")
-    return [RunConfig.of(records[run_id]) for run_id in dict.fromkeys(run_ids or whole)]
+    return [records[run_id].config for run_id in dict.fromkeys(run_ids or whole)]
 
 
 def diagnose(finished: FinishedRun, load: Callable[..., TaskData]) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def diagnose(finished: FinishedRun, load: Callable[..., TaskData]) -> dict[str, 
     model.float()  # on an accelerator the backbone may be held in half precision
     layers = dict(model.backbone.layers())
     factors, middle = {name: wide(layer.factors()) for name, layer in layers.items()}, list(layers)[len(layers) // 2]
-    own = of_mtl_lora(layers, build_model(run, finished.source)) if run.method["name"] == MTLLoRA.name else {}
+    own = of_mtl_lora(layers, build_model(run, finished.source)) if run.method.name == MTLLoRA.name else {}
     gradients = torch.stack([gradient(model, rows, batch) for rows in trained.values()]).double()
     inputs = {task: mean_inputs(model, layers[middle], rows, batch) for task, rows in trained.items()}
     return {
@@ -103,7 +103,7 @@ def diagnose(finished: FinishedRun, load: Callable[..., TaskData]) -> dict[str, 
         **own,
         "separation": {"layer": middle, **separation(factors[middle], inputs)},
         "inference": cost,
-        "environment": environment(),
+        "environment": plain(environment()),
     }
 
 
@@ -177,16 +177,17 @@ def inference(finished: FinishedRun, batch: dict[str, Tensor]) -> dict[str, Any]
     by the model as it was trained, and with the task merged. In turn, so that a slow moment hits all alike."""
     run, own = finished.run, finished.model
     device, task = next(own.parameters()).device, run.tasks[0]
-    plain = build_model(replace(run, method={"name": HeadsOnly.name}), finished.source).to(device).eval()
-    plain.backbone.unload(task)
-    for model in (plain, own):  # whoever writes, writes as much
+    untouched = replace(run, method=MethodConfig(HeadsOnly.name, HeadsOnly.name, settings={}))
+    base = build_model(untouched, finished.source).to(device).eval()
+    base.backbone.unload(task)
+    for model in (base, own):  # whoever writes, writes as much
         writing = getattr(model.backbone.base, "generation_config", None)
         if writing is not None:
             writing.min_new_tokens = writing.max_new_tokens
     seconds: dict[str, list[float]] = {"base": [], "unmerged": [], "merged": []}
     with torch.autocast(device.type, torch.bfloat16, enabled=run.precision == "bfloat16"):
         for _ in range(WARM_UP + ROUNDS):
-            seconds["base"].append(_seconds(plain, batch))
+            seconds["base"].append(_seconds(base, batch))
             seconds["unmerged"].append(_seconds(own, batch))
             own.backbone.merge(task)
             seconds["merged"].append(_seconds(own, batch))

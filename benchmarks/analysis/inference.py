@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from math import isnan
 from pathlib import Path
@@ -17,8 +17,8 @@ from transformers import PreTrainedTokenizerBase
 from baselines.peft_format import export_peft
 from benchmarks.answering.base import OUTPUTS, TaskModel
 from benchmarks.data.multiple_choice import read_choice
-from benchmarks.experiment.config import RunConfig
 from benchmarks.experiment.protocols import answer_mode_of, max_length_of
+from benchmarks.records.config import RunConfig
 from benchmarks.records.store import RunStore
 from benchmarks.sources import Source
 from benchmarks.sources.backbones import refuse_other
@@ -50,9 +50,9 @@ class FinishedRun:
             raise InvalidInput(f"no run {run_id!r} in {store.folder / 'runs'}; `mtl-lora report` lists the runs there are")
         if not store.trained_path(run_id).exists():
             raise InvalidInput(f"{store.trained_path(run_id)} is missing: remove the record too and run it again")
-        run = RunConfig.of(record)
-        backbone, revision = run.backbone["id"], run.backbone["revision"]
-        refuse_other(backbone, source.identity(backbone, revision), record["environment"], f"run {run_id}")
+        run = record.config
+        backbone, revision = run.backbone.id, run.backbone.revision
+        refuse_other(backbone, source.identity(backbone, revision), asdict(record.weights), f"run {run_id}")
         model = build_model(run, source)
         load_trained(model, store.trained_path(run_id))
         model.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -98,12 +98,12 @@ class FinishedRun:
 
     def export(self, task: Task, folder: Path) -> None:
         """Write a task's adapter as a PEFT checkpoint, and its head, where it has one, beside it."""
-        export_peft(self.model.backbone, task.name, folder, base_name=self.run.backbone["id"])
+        export_peft(self.model.backbone, task.name, folder, base_name=self.run.backbone.id)
         head = {name: tensor.detach().contiguous() for name, tensor in self.model.head(task).items()}
         about = {
             "labels": ",".join(task.labels),
             "scale": f"{task.scale[0]}..{task.scale[1]}",
-            "pooling": self.run.backbone["pooling"],
+            "pooling": self.run.backbone.pooling,
         }
         if head:
             save_file(head, folder / HEAD, about)

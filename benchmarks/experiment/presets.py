@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from benchmarks.experiment.config import Backbone, Recipe
+from benchmarks.records.config import Backbone, Recipe
 from mtl_lora.errors import unknown
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from benchmarks.answering.base import AnswerMode
 from benchmarks.answering.registry import read_answer_mode
-from benchmarks.experiment.config import Recipe, RunConfig
+from benchmarks.records.config import Recipe, RunConfig
 from mtl_lora.errors import unknown
 
 PROTOCOLS = ("matched", "paper")
@@ -48,15 +48,16 @@ def released(method: str) -> Released:
 
 def recipe_of(run: RunConfig) -> Recipe:
     """The recipe a run is trained by."""
-    return Recipe(**run.recipe | {name: run.released[name] for name in ("learning_rate", "warmup") if run.released})
+    released = run.method.released
+    return dataclasses.replace(run.recipe, **{name: released[name] for name in ("learning_rate", "warmup") if released})
 
 
 def max_length_of(run: RunConfig) -> int:
     """Tokens at which the samples of a run are cut."""
-    return run.released["max_length"] if run.released else run.backbone["max_length"]
+    return run.method.released["max_length"] if run.method.released else run.backbone.max_length
 
 
 def answer_mode_of(run: RunConfig) -> AnswerMode:
     """The way a run answers."""
     mode = read_answer_mode(run.answering)
-    return dataclasses.replace(mode, match=run.released["match"]) if run.released else mode
+    return dataclasses.replace(mode, match=run.method.released["match"]) if run.method.released else mode

@@ -11,11 +11,11 @@ from benchmarks.answering.heads import Heads
 from benchmarks.answering.pairs import Pairs
 from benchmarks.answering.registry import answer_modes_for, read_answer_mode
 from benchmarks.answering.vision_language import VisionLanguage
-from benchmarks.experiment.config import Backbone, Recipe
 from benchmarks.experiment.parsing import parse_answer_mode, parse_conflicts, parse_methods, parse_names, parse_seeds
 from benchmarks.experiment.presets import Preset, find_preset
 from benchmarks.experiment.study import Study
 from benchmarks.experiment.study_options import StudyOptions
+from benchmarks.records.config import Backbone, Recipe
 from benchmarks.sources import Source
 from benchmarks.suites import find_suite
 from benchmarks.suites.spec import Suite

@@ -12,9 +12,9 @@ from benchmarks.answering.causal_lm import Generation
 from benchmarks.answering.heads import Heads
 from benchmarks.answering.registry import answer_modes_for
 from benchmarks.data.splits import SPLITS, TaskData, load_task
-from benchmarks.experiment.config import PRECISIONS, Backbone, Recipe, RunConfig, steps
 from benchmarks.experiment.parsing import MethodChoice
 from benchmarks.experiment.protocols import ALPHA, PROTOCOLS, RANK, released
+from benchmarks.records.config import PRECISIONS, Backbone, MethodConfig, Recipe, RunConfig, steps
 from benchmarks.sources import Source
 from benchmarks.suites.spec import Suite
 from mtl_lora import Fit, InvalidInput, find_method, fit_rank, parse_budget, target_dims
@@ -146,17 +146,15 @@ class Study:
         return [self._run(*key, fit, seed) for seed in self.seeds for key, fit in self.fits.items()]
 
     def _run(self, label: str, budget: int, fit: Fit, seed: int) -> RunConfig:
-        method = {"label": label, "name": fit.method.name, **dataclasses.asdict(fit.method)}
-        if self.protocol == "paper":
-            method["released"] = dataclasses.asdict(released(fit.method.name))
+        as_released = dataclasses.asdict(released(fit.method.name)) if self.protocol == "paper" else None
         return RunConfig(
             suite=self.suite.name,
             tasks=tuple(d.task.name for d in self.data),
             protocol=self.protocol,
-            backbone=dataclasses.asdict(self.backbone),
-            method=method,
+            backbone=self.backbone,
+            method=MethodConfig(label, fit.method.name, dataclasses.asdict(fit.method), as_released),
             budget=budget,
-            recipe=dataclasses.asdict(self.recipe),
+            recipe=self.recipe,
             precision=self.precision,
             split=self.split,
             max_train=self.max_train,

@@ -10,25 +10,27 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
+
+from benchmarks.records.schema import Environment, Git
 
 PACKAGES = ("torch", "transformers", "accelerate", "datasets", "numpy", "scikit-learn", "scipy")
 
 
-def environment(program: str = "mtl-lora") -> dict[str, Any]:
+def environment(program: str = "mtl-lora") -> Environment:
     """Python, packages, git revision (with a dirty flag), hardware, switches that change numbers, and the command."""
-    return {
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES},
-        "git": _git(),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "hardware": hardware(),
-        "threads": torch.get_num_threads(),
-        "tf32": torch.backends.cuda.matmul.allow_tf32,
-        "command": " ".join([program, *sys.argv[1:]]),
-    }
+    return Environment(
+        python=platform.python_version(),
+        packages={name: version(name) for name in PACKAGES},
+        git=_git(),
+        platform=f"{platform.system()} {platform.machine()}",
+        hardware=hardware(),
+        threads=torch.get_num_threads(),
+        tf32=torch.backends.cuda.matmul.allow_tf32,
+        command=" ".join([program, *sys.argv[1:]]),
+        version=version("mtl-lora"),
+    )
 
 
 def hardware() -> str:
@@ -60,7 +62,7 @@ def _processor() -> str:
     return names[0].partition(":")[2].strip() if names else platform.processor()
 
 
-def _git() -> dict[str, Any] | None:
+def _git() -> Git | None:
     """Revision of this package's own checkout; dirty where files outside results/ differ from it. None for an installed
     package, whatever other checkout it lies in."""
     root = Path(__file__).resolve().parents[2]
@@ -73,9 +75,6 @@ def _git() -> dict[str, Any] | None:
         ask("ls-files", "--error-unmatch", "--", __file__)
         if Path(ask("rev-parse", "--show-toplevel")) != root:
             return None
-        return {
-            "revision": ask("rev-parse", "HEAD"),
-            "dirty": bool(ask("status", "--porcelain", "--", ".", ":!results")),
-        }
+        return Git(ask("rev-parse", "HEAD"), dirty=bool(ask("status", "--porcelain", "--", ".", ":!results")))
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -1,4 +1,4 @@
-"""Run records: one JSON file a finished run, its predictions beside it; written whole or not at all, never edited."""
+"""Run records: one JSON file a run, what it answered beside it; written whole or not at all, never edited."""
 
 from __future__ import annotations
 
@@ -13,16 +13,21 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import ValidationError
 from safetensors import SafetensorError
 
-from benchmarks.records import schema
+from benchmarks.records.schema import RECORDS, RUN, FailureRecord, Record, RunRecord, to_json
+from benchmarks.records.upgrade import from_schema_1
 from mtl_lora.errors import InvalidInput
 
 
 @dataclass(frozen=True)
 class RunStore:
-    """The folder of results: ``runs/<id>.json`` with ``<id>.predictions.parquet`` and the trained tensors in
-    ``<id>.safetensors``; ``checkpoints/<id>`` while running; ``diagnoses/<id>.json`` of those looked into."""
+    """The folder of results.
+
+    ``runs/<id>.json`` with, of a finished run, ``<id>.predictions.parquet`` and the trained tensors in ``<id>.safetensors``,
+    of another ``<id>.traceback.txt``; ``checkpoints/<id>`` while running; ``diagnoses/<id>.json`` of those looked into.
+    """
 
     folder: Path
 
@@ -35,13 +40,39 @@ class RunStore:
     def trained_path(self, run_id: str) -> Path:
         return self.folder / "runs" / f"{run_id}.safetensors"
 
+    def predictions_path(self, run_id: str) -> Path:
+        return self.folder / "runs" / f"{run_id}.predictions.parquet"
+
+    def traceback_path(self, run_id: str) -> Path:
+        return self.folder / "runs" / f"{run_id}.traceback.txt"
+
     def diagnosis_path(self, run_id: str) -> Path:
         return self.folder / "diagnoses" / f"{run_id}.json"
 
-    def find(self, run_id: str) -> dict[str, Any] | None:
+    def find(self, run_id: str) -> RunRecord | None:
         """The record of a finished run, or None."""
+        record = self._read(run_id)
+        return record if isinstance(record, RunRecord) else None
+
+    def find_failure(self, run_id: str) -> FailureRecord | None:
+        """The record of a run that diverged or failed, or None."""
+        record = self._read(run_id)
+        return record if isinstance(record, FailureRecord) else None
+
+    def finished(self) -> list[RunRecord]:
+        """The records of all finished runs, in the order of ids."""
+        return [record for record in self._all() if isinstance(record, RunRecord)]
+
+    def failed(self) -> list[FailureRecord]:
+        """The records of all runs that diverged or failed, in the order of ids."""
+        return [record for record in self._all() if isinstance(record, FailureRecord)]
+
+    def _read(self, run_id: str) -> Record | None:
         path = self.record_path(run_id)
         return read_record(path) if path.exists() else None
+
+    def _all(self) -> Iterator[Record]:
+        return map(read_record, sorted((self.folder / "runs").glob("*.json")))
 
     @contextmanager
     def claim(self, run_id: str) -> Iterator[bool]:
@@ -58,42 +89,51 @@ class RunStore:
                 yield False
             else:
                 yield True
-                if self.record_path(run_id).exists():  # whoever opened it meanwhile will see the record
+                if self.find(run_id):  # whoever opened it meanwhile will see the record
                     path.unlink(missing_ok=True)
 
-    def all(self) -> list[dict[str, Any]]:
-        """Every record, in the order of ids."""
-        return [read_record(path) for path in sorted((self.folder / "runs").glob("*.json"))]
-
-    def write(self, record: dict[str, Any], predictions: pd.DataFrame, save: Callable[[Path], Any]) -> Path:
+    def write(self, record: RunRecord, predictions: pd.DataFrame, save: Callable[[Path], Any]) -> Path:
         """Write a finished run. predictions: columns task, row, label, prediction. save: writes the trained tensors to a
         path.
 
         The record comes last: it is the mark that the run is finished.
         """
-        path = self.record_path(record["id"])
+        path = self.record_path(record.id)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(
-            path.with_suffix(".predictions.parquet"), lambda temporary: predictions.to_parquet(temporary, index=False)
-        )
-        write_whole(self.trained_path(record["id"]), save)
-        text = json.dumps(record, indent=1, sort_keys=True) + "\n"
-        write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        write_whole(self.predictions_path(record.id), lambda temporary: predictions.to_parquet(temporary, index=False))
+        write_whole(self.trained_path(record.id), save)
+        write_whole(path, lambda temporary: temporary.write_text(to_json(record), encoding="utf-8"))
+        self.traceback_path(record.id).unlink(missing_ok=True)
+        return path
+
+    def write_failure(self, record: FailureRecord, traceback: str) -> Path:
+        """Write what is left of a run that diverged or failed; a later attempt that finishes takes its place."""
+        path = self.record_path(record.id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(self.traceback_path(record.id), lambda temporary: temporary.write_text(traceback, encoding="utf-8"))
+        write_whole(path, lambda temporary: temporary.write_text(to_json(record), encoding="utf-8"))
         return path
 
 
-def read_record(path: Path) -> dict[str, Any]:
+def read_record(path: Path) -> Record:
     """A record, or InvalidInput where the file is not a whole one."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(raw, dict):
+            raise ValueError("it is no JSON object")
+        if raw.get("schema") not in (1, RUN):
+            raise ValueError(f"its schema is {raw.get('schema')}, this version reads {RUN}")
+        return RECORDS.validate_python(from_schema_1(raw) if raw["schema"] == 1 else raw)
+    except ValidationError as error:
+        raise _corrupt(path, _first(error)) from error
+    except ValueError as error:
         raise _corrupt(path, str(error)) from error
-    lacking = schema.PARTS - set(record) if isinstance(record, dict) else schema.PARTS
-    if lacking:
-        raise _corrupt(path, f"it lacks {', '.join(sorted(lacking))}")
-    if record["schema"] != schema.RUN:
-        raise _corrupt(path, f"its schema is {record['schema']}, this version reads {schema.RUN}")
-    return record
+
+
+def _first(error: ValidationError) -> str:
+    """The first thing that is wrong, and where."""
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc'][1:]))}: {first['msg']}"  # without the status, by which the type was chosen
 
 
 def _corrupt(path: Path, why: str) -> InvalidInput:

@@ -13,6 +13,7 @@ import numpy as np
 from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
 
+from benchmarks.records.schema import TaskScore
 from benchmarks.scoring.metrics import BOOTSTRAP_RESAMPLES
 from benchmarks.suites.spec import Task
 
@@ -114,7 +115,7 @@ def _by_metric(task: Task, texts: Sequence[str], references: References) -> dict
     return {name: POINTS[name](texts, references) for name in task.metrics}
 
 
-def evaluate_written(task: Task, texts: Sequence[str], references: References, learnt: References) -> dict:
+def evaluate_written(task: Task, texts: Sequence[str], references: References, learnt: References) -> TaskScore:
     """All that is said of a task with written answers, as ``benchmarks.scoring.metrics.evaluate_task`` says it of others.
 
     The majority answer is the commonest of those learnt; the standard error draws samples, with the points they have.
@@ -124,12 +125,12 @@ def evaluate_written(task: Task, texts: Sequence[str], references: References, l
     commonest = Counter(answer for answers in learnt for answer in answers).most_common(1)[0][0]
     rng = np.random.default_rng(0)
     drawn = own[rng.integers(len(own), size=(BOOTSTRAP_RESAMPLES, len(own)))].mean(1)
-    return {
-        "metrics": {name: float(earned.mean()) for name, earned in by_metric.items()}
+    return TaskScore(
+        metrics={name: float(earned.mean()) for name, earned in by_metric.items()}
         | {name: OF_ALL[name](texts, references) for name in task.more_metrics},
-        "score": float(own.mean()),
-        "standard_error": float(drawn.std(ddof=1)),
-        "majority": float(points(task, [commonest] * len(references), references).mean()),
-        "rows": len(references),
-        "train_rows": len(learnt),
-    }
+        score=float(own.mean()),
+        standard_error=float(drawn.std(ddof=1)),
+        majority=float(points(task, [commonest] * len(references), references).mean()),
+        rows=len(references),
+        train_rows=len(learnt),
+    )

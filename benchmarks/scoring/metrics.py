@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import stats
 from sklearn import metrics as sk
 
+from benchmarks.records.schema import TaskScore
 from benchmarks.suites.spec import Task
 
 BOOTSTRAP_RESAMPLES = 200
@@ -100,7 +101,7 @@ def task_score(rows: Scored) -> float:
     return float(np.mean([METRICS[name](rows) for name in rows.task.metrics]))
 
 
-def evaluate_task(rows: Scored, train_labels: np.ndarray) -> dict:
+def evaluate_task(rows: Scored, train_labels: np.ndarray) -> TaskScore:
     """All that is said of one task: metrics, score, its bootstrap standard error, the majority answer's score.
 
     A resample draws rows, or whole queries where rows belong to queries. The majority answer is the commonest class, or the
@@ -112,15 +113,15 @@ def evaluate_task(rows: Scored, train_labels: np.ndarray) -> dict:
     majority = np.mean(train_labels) if task.graded else np.bincount(train_labels.astype(int)).argmax()
     share = None if rows.confidence is None else np.full_like(rows.confidence, np.mean(train_labels))
     constant = replace(rows, predictions=np.full_like(predictions, majority), confidence=share)
-    counted = {"unanswered": int(unanswered.sum())} if task.choice or task.pictures else {}
-    return {
-        "metrics": {name: METRICS[name](rows) for name in task.metrics},
-        "score": task_score(rows),
-        "standard_error": float(np.std([task_score(resample) for resample in _resamples(rows)], ddof=1)),
-        "majority": task_score(constant),
-        "rows": len(rows.labels),
-        "train_rows": len(train_labels),
-    } | counted
+    return TaskScore(
+        metrics={name: METRICS[name](rows) for name in task.metrics},
+        score=task_score(rows),
+        standard_error=float(np.std([task_score(resample) for resample in _resamples(rows)], ddof=1)),
+        majority=task_score(constant),
+        rows=len(rows.labels),
+        train_rows=len(train_labels),
+        unanswered=int(unanswered.sum()) if task.choice or task.pictures else None,
+    )
 
 
 def _resamples(rows: Scored) -> Iterator[Scored]:

@@ -21,9 +21,9 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from benchmarks.records.config import WeightsIdentity
 from benchmarks.sources import gguf, model_folder
 from benchmarks.sources.location import Location, readable, unreachable
-from benchmarks.sources.model_folder import WeightsIdentity
 from benchmarks.sources.pins import PINNED
 from benchmarks.world.encoder import FOLDER as WORLD_ENCODER
 from mtl_lora.errors import InvalidInput

@@ -6,9 +6,9 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.records.config import WeightsIdentity
 from benchmarks.sources.location import cache_folder
 from mtl_lora.errors import InvalidInput
 
@@ -21,18 +21,6 @@ TOKENIZER = (*VOCABULARY, "merges.txt", "tokenizer_config.json", "special_tokens
 HUB_FILES = ("*.json", "*.txt", "*.model")  # all of the above
 HUB_WEIGHTS = (WEIGHTS, "model-*.safetensors")
 LARGE = 1 << 28  # bytes from which a hash is worth remembering
-
-
-@dataclass(frozen=True)
-class WeightsIdentity:
-    """What a pretrained model is, whatever it is called: the sha256 of its weights, its configuration and its tokenizer.
-
-    tokenizer_sha256: None for a model without one.
-    """
-
-    weights_sha256: str
-    config_sha256: str
-    tokenizer_sha256: str | None
 
 
 def weight_files(folder: Path) -> list[Path]:

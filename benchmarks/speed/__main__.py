@@ -23,6 +23,7 @@ from baselines.lora import LoRA
 from baselines.moelora import MoELoRA
 from baselines.multilora import MultiLoRA
 from benchmarks.experiment.presets import PRESETS
+from benchmarks.records.config import plain
 from benchmarks.records.environment import environment
 from benchmarks.sources import Source
 from benchmarks.speed.measure import Contestant, profile, race, ratio
@@ -160,7 +161,11 @@ def main(
     out: Annotated[Path, typer.Option(help="folder of the record and the table")] = Path("results/speed"),
 ) -> None:
     """Time all contestants in turn and write a record and a table."""
-    record: dict[str, Any] = {"environment": environment("python -m benchmarks.speed"), "rounds": rounds, "results": []}
+    record: dict[str, Any] = {
+        "environment": plain(environment("python -m benchmarks.speed")),
+        "rounds": rounds,
+        "results": [],
+    }
     pages = []
     for name in backbone.split(","):
         for kind in precision.split(","):

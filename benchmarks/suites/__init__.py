@@ -1,4 +1,4 @@
-"""Suites, one file each: a file in this folder that defines SUITE. ``spec`` says what that is, ``credits`` whose data it is."""
+"""Suites: a file in this folder that defines SUITE is one. ``spec`` says what that is, ``credits`` whose data it is."""
 
 from __future__ import annotations
 

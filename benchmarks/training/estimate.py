@@ -20,22 +20,22 @@ LARGEST_CPU_PROBE = 500_000_000  # parameters of a backbone that a processor can
 def seconds_a_run(study: Study, store: RunStore) -> tuple[float, str] | None:
     """Seconds of one run of the study and where the number is from; None where nothing can tell."""
     samples = study.steps * study.recipe.batch_size
-    sought = study.runs()[0].as_dict()
+    sought = study.runs()[0]
     alike = [
         r
-        for r in store.all()
-        if r["environment"]["hardware"] == hardware()
-        and r["config"]["backbone"] == _listed(sought["backbone"])
-        and r["config"]["precision"] == study.precision
-        and r["config"]["suite"] == study.suite.name
-        and r["config"].get("answering") == sought.get("answering")
-        and r["training"]["samples"]
-        and r["training"]["resumed_from_step"] == 0
+        for r in store.finished()
+        if r.environment.hardware == hardware()
+        and r.config.backbone == sought.backbone
+        and r.config.precision == study.precision
+        and r.config.suite == study.suite.name
+        and r.config.answering == sought.answering
+        and r.training.samples
+        and r.training.resumed_from_step == 0
     ]
     if alike:
-        train = statistics.median(r["training"]["seconds"] / r["training"]["samples"] for r in alike)
-        scored = [sum(s["rows"] for s in r["scores"].values()) for r in alike]
-        test = statistics.median(r["training"]["evaluation_seconds"] / n for r, n in zip(alike, scored, strict=True))
+        train = statistics.median(r.training.seconds / r.training.samples for r in alike)
+        scored = [sum(s.rows for s in r.scores.values()) for r in alike]
+        test = statistics.median(r.training.evaluation_seconds / n for r, n in zip(alike, scored, strict=True))
         return train * samples + test * sum(len(d.test) for d in study.data), f"{len(alike)} finished runs here"
     if study.base_parameters > LARGEST_CPU_PROBE and not torch.cuda.is_available():
         return None
@@ -75,8 +75,3 @@ def _probe(study: Study) -> tuple[float, float]:
             times[training].append((time.perf_counter() - start) / len(rows))
     # The first step warms up, where there are more.
     return statistics.median(times[True][1:] or times[True]), statistics.median(times[False][1:] or times[False])
-
-
-def _listed(backbone: dict) -> dict:
-    """The backbone as a record holds it, its tuples read back as lists."""
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in backbone.items()}

@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from benchmarks.answering.base import OUTPUTS, AnswerMode
 from benchmarks.data.splits import TaskData
+from benchmarks.records.schema import TaskScore
 from benchmarks.scoring.free_form import evaluate_written, points
 from benchmarks.scoring.metrics import Scored, evaluate_task
 
@@ -47,7 +48,8 @@ def read_predictions(
     return columns
 
 
-def grade_task(data: TaskData, predictions: pd.DataFrame) -> dict[str, Any]:
+def grade_task(data: TaskData, predictions: pd.DataFrame) -> TaskScore:
+    """The score of one task, from the predictions of all."""
     own = predictions[predictions["task"] == data.task.name]
     if data.task.written:
         references = _of_rows(data.test, "answers", own["row"])

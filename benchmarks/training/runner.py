@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache, partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,11 +19,12 @@ from datasets import Dataset
 from transformers import PrinterCallback, set_seed
 
 from benchmarks.answering.base import AnswerMode, TaskModel
-from benchmarks.experiment.config import RunConfig
 from benchmarks.experiment.protocols import answer_mode_of, max_length_of, recipe_of
 from benchmarks.experiment.study import Study
 from benchmarks.progress import duration
 from benchmarks.records import environment, schema
+from benchmarks.records.config import RunConfig
+from benchmarks.records.schema import RunRecord
 from benchmarks.records.store import RunStore
 from benchmarks.training.batches import Collator, encode, features_for, lengths, schedule
 from benchmarks.training.divergence import refuse_diverged
@@ -47,7 +47,7 @@ from mtl_lora import save_trained
 POLL_SECONDS = 5
 
 
-def run_studies(studies: Sequence[Study], store: RunStore, execution: Execution) -> list[dict[str, Any]]:
+def run_studies(studies: Sequence[Study], store: RunStore, execution: Execution) -> list[RunRecord]:
     """Do every run of the studies that has no record yet, seed by seed; the records of all of them.
 
     Several jobs may work on one folder: a run that another one is busy with is left to the end, and done here only if
@@ -79,7 +79,7 @@ def run_studies(studies: Sequence[Study], store: RunStore, execution: Execution)
                     with within_memory(run.title):
                         record = worker.run(run)
                     done += 1
-                    say(f"  score {100 * record['score']:.2f} -> {store.record_path(run.id)}")
+                    say(f"  score {100 * record.score:.2f} -> {store.record_path(run.id)}")
         if busy:
             if busy != announced:
                 say(f"waiting for {len(busy)} runs that another job is busy with")
@@ -107,9 +107,10 @@ class _Worker:
         self.study, self.store, self.execution = study, store, execution
         self.tokenizer = study.source.tokenizer(study.backbone.id, study.backbone.revision)
         self.prepared = cache(self._prepare)  # by answer mode and length
-        self.environment = environment.environment() | {
+        self.environment = environment.environment()
+        self.origin = {
             "source": "generated" if study.suite.conflict is not None else "mirror" if study.source.mirror else "hub",
-            **dataclasses.asdict(study.source.identity(study.backbone.id, study.backbone.revision)),
+            "weights": study.source.identity(study.backbone.id, study.backbone.revision),
         }
 
     def _prepare(self, mode: AnswerMode, max_length: int) -> tuple[Dataset, Dataset, Features | None]:
@@ -117,7 +118,7 @@ class _Worker:
         train, test = encode(self.study.data, self.tokenizer, mode, max_length)
         return train, test, features_for(self.study.data, mode, self.study.source, train, test)
 
-    def run(self, run: RunConfig) -> dict[str, Any]:
+    def run(self, run: RunConfig) -> RunRecord:
         """Train, evaluate and record one run, from its last checkpoint where there is one."""
         environment.forget_memory()
         set_seed(run.seed)
@@ -145,23 +146,22 @@ class _Worker:
                 trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
             trained = time.monotonic()
             outputs = trainer.predict(test).predictions
-            losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-            refuse_diverged(run.title, losses, model, outputs if isinstance(outputs, tuple) else (outputs,))
+            losses = {entry["step"]: entry["loss"] for entry in trainer.state.log_history if "loss" in entry}
+            refuse_diverged(run.title, losses.values(), model, outputs if isinstance(outputs, tuple) else (outputs,))
             predictions = read_predictions(self.study.data, test, mode, outputs, self.tokenizer)
         finally:
             progress.close()
-        training = {
-            "steps": trainer.state.global_step,
-            "samples": trainer.state.global_step * recipe.batch_size,
-            "loss": losses,
-            "seconds": trained - start,
-            "resumed_from_step": checkpoint_step(checkpoint),
-            "evaluation_seconds": time.monotonic() - trained,
-            "peak_memory_bytes": environment.peak_memory(),
-            "devices": arguments.world_size,
-            **dataclasses.asdict(self.execution),
-        }
-        record = self._record(run, model, predictions, training)
+        training = schema.Training(
+            steps=trainer.state.global_step,
+            samples=trainer.state.global_step * recipe.batch_size,
+            loss=tuple(losses.values()),
+            loss_steps=tuple(losses),
+            seconds=trained - start,
+            resumed_from_step=checkpoint_step(checkpoint),
+            evaluation_seconds=time.monotonic() - trained,
+            peak_memory_bytes=environment.peak_memory(),
+        )
+        record = self._record(run, model, predictions, training, arguments.world_size)
         if trainer.is_world_process_zero():
             self.store.write(record, predictions, partial(save_trained, model))
             shutil.rmtree(self.store.checkpoints(run.id), ignore_errors=True)
@@ -169,18 +169,20 @@ class _Worker:
         return record
 
     def _record(
-        self, run: RunConfig, model: TaskModel, predictions: pd.DataFrame, training: dict[str, Any]
-    ) -> dict[str, Any]:
+        self, run: RunConfig, model: TaskModel, predictions: pd.DataFrame, training: schema.Training, devices: int
+    ) -> RunRecord:
         scores = {d.task.name: grade_task(d, predictions) for d in self.study.data}
-        tensors = {name: list(p.shape) for name, p in model.named_parameters() if p.requires_grad}
-        mismatch = self.study.fits[run.method["label"], run.budget].mismatch
-        return {
-            "schema": schema.RUN,
-            "id": run.id,
-            "config": run.as_dict(),
-            "score": float(np.mean([s["score"] for s in scores.values()])),
-            "scores": scores,
-            "parameters": model.parameters_by_part() | {"budget_mismatch": mismatch, "tensors": tensors},
-            "training": training,
-            "environment": self.environment | {"created": datetime.now(UTC).isoformat(timespec="seconds")},
-        }
+        tensors = {name: tuple(p.shape) for name, p in model.named_parameters() if p.requires_grad}
+        mismatch = self.study.fits[run.method.label, run.budget].mismatch
+        return RunRecord(
+            id=run.id,
+            config=run,
+            score=float(np.mean([s.score for s in scores.values()])),
+            scores=scores,
+            parameters=schema.Parameters(**model.parameters_by_part(), budget_mismatch=mismatch, tensors=tensors),
+            training=training,
+            execution=schema.Execution(devices, **dataclasses.asdict(self.execution)),
+            environment=self.environment,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            **self.origin,
+        )

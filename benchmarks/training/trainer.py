@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from benchmarks.experiment.config import Recipe, RunConfig
+from benchmarks.records.config import Recipe, RunConfig
 from benchmarks.records.store import write_whole
 from benchmarks.training.divergence import Diverged
 from mtl_lora import InvalidInput, load_trained, save_trained

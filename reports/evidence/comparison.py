@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,8 +11,9 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.experiment.methods import REFERENCES, order_for_display
+from benchmarks.records.config import RunConfig, Setting, plain
+from benchmarks.records.schema import RunRecord
 from benchmarks.suites import find_suite
-from reports.evidence.results import Record
 
 PLAIN = "lora"  # what others are measured against
 FREE = ("method", "seed", "budget")  # what may differ between the runs of one comparison
@@ -59,7 +60,7 @@ class Entry:
     metrics: dict[str, dict[str, float]]  # task -> metric -> percent, mean over seeds
     score: Cell
     unanswered: float | None  # generated texts without an answer in percent, mean over tasks and seeds
-    released: dict[str, Any] | None  # what the released scripts set for this method alone, under protocol paper
+    released: dict[str, Setting] | None  # what the released scripts set for this method alone, under protocol paper
 
     @property
     def mismatch(self) -> float:
@@ -78,10 +79,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Entries that were trained and scored alike. ``config`` is what they have in common."""
+    """Entries that were trained and scored alike. config: of one of the runs; all have it in common, but for what is
+    ``FREE``."""
 
-    config: dict[str, Any]
-    records: tuple[Record, ...]
+    config: RunConfig
+    records: tuple[RunRecord, ...]
     entries: tuple[Entry, ...]
     rows: dict[str, tuple[int, int]]  # task -> training rows, scored rows
     majority: dict[str, float]
@@ -91,12 +93,12 @@ class Comparison:
     @property
     def conflict(self) -> float | None:
         """The conflict between the tasks, where it can be set."""
-        return self.config.get("conflict")
+        return self.config.conflict
 
     @property
     def pictures(self) -> str | None:
         """Which pictures the models saw, where tasks have any: their own or, as a control, those of other samples."""
-        return self.config.get("answering", {}).get("pictures")
+        return self.config.pictures
 
     @property
     def budgets(self) -> list[int]:
@@ -109,25 +111,34 @@ class Comparison:
 
 def size(comparison: Comparison, budget: int) -> str:
     """The budget, or what stands in its place: where methods are as released, and where only references of none are."""
-    if comparison.config["protocol"] == "paper":
+    if comparison.config.protocol == "paper":
         return "the released settings"
     return f"{budget:,} adapter parameters" if budget else "no budget of adapters"
 
 
-def compare(records: list[Record]) -> list[Comparison]:
+def compare(records: list[RunRecord]) -> list[Comparison]:
     """Group the records into comparisons, the largest first."""
-    groups: dict[str, list[Record]] = {}
+    groups: dict[str, list[RunRecord]] = {}
     for record in records:
-        common = {name: value for name, value in record["config"].items() if name not in FREE}
-        groups.setdefault(json.dumps(common, sort_keys=True), []).append(record)
+        groups.setdefault(_common(record.config), []).append(record)
     ordered = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
-    return [_comparison(json.loads(common), group) for common, group in ordered]
+    return [_comparison(group) for _, group in ordered]
+
+
+def common(config: RunConfig) -> dict[str, Any]:
+    """What the runs of one comparison have in common, as JSON holds it."""
+    return {name: value for name, value in plain(config).items() if name not in FREE}
+
+
+def _common(config: RunConfig, *free: str) -> str:
+    """The same as text, without what else may differ."""
+    return json.dumps({name: value for name, value in common(config).items() if name not in free}, sort_keys=True)
 
 
 def by_conflict(comparisons: list[Comparison]) -> list[list[Comparison]]:
     """Those that differ in nothing but the conflict of their data, several at least, in its order; of data that differ in
     more at the same conflict the ones with most runs."""
-    families = _families(comparisons, lambda config: {k: v for k, v in config.items() if k not in ("conflict", "data")})
+    families = _families(comparisons, lambda config: _common(config, "conflict", "data"))
     largest = [{c.conflict: c for c in reversed(family)} for family in families]
     return [[family[conflict] for conflict in sorted(family)] for family in largest if len(family) > 1]
 
@@ -135,17 +146,17 @@ def by_conflict(comparisons: list[Comparison]) -> list[list[Comparison]]:
 def by_pictures(comparisons: list[Comparison]) -> list[list[Comparison]]:
     """Those that differ in nothing but the pictures that the models saw, several at least, their own ones first."""
 
-    def common(config: dict[str, Any]) -> dict[str, Any]:
-        return config | {"answering": {k: v for k, v in config.get("answering", {}).items() if k != "pictures"}}
+    def but_for_pictures(config: RunConfig) -> str:
+        return _common(replace(config, answering=(config.answering or {}) | {"pictures": None}))
 
-    families = [sorted(family, key=lambda c: c.pictures) for family in _families(comparisons, common)]
+    families = [sorted(family, key=lambda c: c.pictures) for family in _families(comparisons, but_for_pictures)]
     return [family for family in families if family[0].pictures == "own"]
 
 
-def _families(comparisons: list[Comparison], common: Callable[[dict[str, Any]], dict[str, Any]]) -> list[list[Comparison]]:
+def _families(comparisons: list[Comparison], key: Callable[[RunConfig], str]) -> list[list[Comparison]]:
     families: dict[str, list[Comparison]] = {}
     for comparison in comparisons:
-        families.setdefault(json.dumps(common(comparison.config), sort_keys=True), []).append(comparison)
+        families.setdefault(key(comparison.config), []).append(comparison)
     return [family for family in families.values() if len(family) > 1]
 
 
@@ -165,92 +176,93 @@ def t_interval(spread: float, count: int) -> float:
     return float(stats.t.ppf(0.975, count - 1)) * spread / count**0.5
 
 
-def _comparison(config: dict[str, Any], records: list[Record]) -> Comparison:
-    labels = order_for_display({r["config"]["method"]["label"] for r in records})
-    budgets = sorted({r["config"]["budget"] for r in records})
+def _comparison(records: list[RunRecord]) -> Comparison:
+    config = records[0].config
+    labels = order_for_display({r.config.method.label for r in records})
+    budgets = sorted({r.config.budget for r in records})
     groups: dict[str, list[str]] = {}
-    for task in find_suite(config["suite"]).select(config["tasks"]):
+    for task in find_suite(config.suite).select(config.tasks):
         if task.group:
             groups.setdefault(task.group, []).append(task.name)
     entries = []
     for label in labels:
         for budget in budgets:
-            own = [r for r in records if (r["config"]["budget"], r["config"]["method"]["label"]) == (budget, label)]
+            own = [r for r in records if (r.config.budget, r.config.method.label) == (budget, label)]
             if own:
-                entries.append(_entry(label, budget, config["tasks"], groups, own))
-    scores = records[0]["scores"]
+                entries.append(_entry(label, budget, config.tasks, groups, own))
+    scores = records[0].scores
     return Comparison(
         config=config,
         records=tuple(records),
         entries=tuple(entries),
-        rows={task: (scores[task]["train_rows"], scores[task]["rows"]) for task in config["tasks"]},
-        majority={task: 100 * scores[task]["majority"] for task in config["tasks"]},
+        rows={task: (scores[task].train_rows, scores[task].rows) for task in config.tasks},
+        majority={task: 100 * scores[task].majority for task in config.tasks},
         groups=groups,
         caveats=_caveats(records),
     )
 
 
-def _entry(label: str, budget: int, tasks: list[str], groups: dict[str, list[str]], records: list[Record]) -> Entry:
-    records = sorted(records, key=lambda r: r["config"]["seed"])
-    parameters = records[0]["parameters"]
+def _entry(label: str, budget: int, tasks: tuple[str, ...], groups: dict[str, list[str]], records: list[RunRecord]) -> Entry:
+    records = sorted(records, key=lambda r: r.config.seed)
+    parameters = records[0].parameters
     return Entry(
         label=label,
-        reference=records[0]["config"]["method"]["name"] in REFERENCES,
+        reference=records[0].config.method.name in REFERENCES,
         budget=budget,
-        rank=records[0]["config"]["method"]["rank"],
-        parameters=parameters["trained"] - parameters["heads"],
-        heads=parameters["heads"],
-        base=parameters["base"],
-        runs={r["config"]["seed"]: r["id"] for r in records},
-        by_seed={r["config"]["seed"]: 100 * r["score"] for r in records},
+        rank=records[0].config.method.rank,
+        parameters=parameters.trained - parameters.heads,
+        heads=parameters.heads,
+        base=parameters.base,
+        runs={r.config.seed: r.id for r in records},
+        by_seed={r.config.seed: 100 * r.score for r in records},
         tasks={task: _mean_of([task], records) for task in tasks},
-        tasks_by_seed={task: {r["config"]["seed"]: 100 * r["scores"][task]["score"] for r in records} for task in tasks},
+        tasks_by_seed={task: {r.config.seed: 100 * r.scores[task].score for r in records} for task in tasks},
         groups={group: _mean_of(members, records) for group, members in groups.items()},
         metrics={
             task: {
-                name: 100 * float(np.mean([r["scores"][task]["metrics"][name] for r in records]))
-                for name in records[0]["scores"][task]["metrics"]
+                name: 100 * float(np.mean([r.scores[task].metrics[name] for r in records]))
+                for name in records[0].scores[task].metrics
             }
             for task in tasks
         },
         score=_mean_of(tasks, records),
         unanswered=_unanswered(records),
-        released=records[0]["config"]["method"].get("released"),
+        released=records[0].config.method.released,
     )
 
 
-def _unanswered(records: list[Record]) -> float | None:
-    if (records[0]["config"].get("answering") or {}).get("way") not in ("generation", "vision-language"):
+def _unanswered(records: list[RunRecord]) -> float | None:
+    if records[0].config.way not in ("generation", "vision-language"):
         return None
-    rates = [s["unanswered"] / s["rows"] for r in records for s in r["scores"].values() if "unanswered" in s]
+    rates = [s.unanswered / s.rows for r in records for s in r.scores.values() if s.unanswered is not None]
     return 100 * float(np.mean(rates)) if rates else None
 
 
-def _caveats(records: list[Record]) -> list[str]:
+def _caveats(records: list[RunRecord]) -> list[str]:
     """Where the runs of a comparison were made under differing circumstances, or unclear ones."""
-    surroundings = [r["environment"] for r in records]
+    surroundings = [r.environment for r in records]
     lines = []
-    if any(s["source"] == "mirror" for s in surroundings):
+    if any(r.source == "mirror" for r in records):
         lines.append("Data came from a mirror and may be subsets of the public sets: see the numbers of rows.")
-    if any(s["git"] and s["git"]["dirty"] for s in surroundings):
+    if any(s.git and s.git.dirty for s in surroundings):
         lines.append("Some of these runs were made from a checkout with uncommitted changes.")
-    if not all(s["git"] for s in surroundings):
+    if not all(s.git for s in surroundings):
         lines.append("Some of these runs were made outside a checkout: the revision of their code is not known.")
     for what, values in {
-        "revisions of the code": [(s["git"] or {}).get("revision") for s in surroundings],
-        "package versions": [json.dumps(s["packages"]) for s in surroundings],
-        "hardware": [s["hardware"] for s in surroundings],
+        "revisions of the code": [s.git and s.git.revision for s in surroundings],
+        "package versions": [json.dumps(s.packages) for s in surroundings],
+        "hardware": [s.hardware for s in surroundings],
     }.items():
         if len(set(values)) > 1:
             lines.append(f"These runs were made with {len(set(values))} different {what}.")
     return lines
 
 
-def _mean_of(tasks: list[str], records: list[Record]) -> Cell:
+def _mean_of(tasks: Sequence[str], records: list[RunRecord]) -> Cell:
     """The mean score of these tasks. Its standard error takes their rows as independent of each other."""
-    own = [[r["scores"][task] for task in tasks] for r in records]
-    errors = [float(np.sqrt(sum(s["standard_error"] ** 2 for s in scores))) / len(tasks) for scores in own]
-    return _cell([float(np.mean([s["score"] for s in scores])) for scores in own], errors)
+    own = [[r.scores[task] for task in tasks] for r in records]
+    errors = [float(np.sqrt(sum(s.standard_error**2 for s in scores))) / len(tasks) for scores in own]
+    return _cell([float(np.mean([s.score for s in scores])) for scores in own], errors)
 
 
 def _cell(values: list[float], errors: list[float]) -> Cell:

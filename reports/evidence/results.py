@@ -12,10 +12,10 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.records import schema
+from benchmarks.records.schema import RunRecord
 from benchmarks.records.store import RunStore
 from mtl_lora.errors import InvalidInput
 
-Record = dict[str, Any]
 PUBLISHED = ["suite", "model", "method", "rank", "parameters", "task", "metric", "value", "source", "hand", "note"]
 
 
@@ -27,12 +27,12 @@ class Results:
         self.folder = folder
         self._stores: dict[str, RunStore] = {}
         self._diagnoses: dict[str, dict[str, Any] | None] = {}
-        self.records: list[Record] = []
+        self.records: list[RunRecord] = []
         for runs in [folder / "runs", *sorted(folder.glob("*/runs"))]:
             store = RunStore(runs.parent)
-            for record in store.all():
-                if record["id"] not in self._stores:
-                    self._stores[record["id"]] = store
+            for record in store.finished():
+                if record.id not in self._stores:
+                    self._stores[record.id] = store
                     self.records.append(record)
         if not self.records:
             raise InvalidInput(f"no run records in {folder / 'runs'}: `mtl-lora run` makes them")

@@ -34,7 +34,7 @@ class PairedTests:
     ) -> None:
         """resampled: by run what ``resample`` makes. margin: within which methods are equivalent, in points."""
         self.budget, self.margin, self.entries = budget, margin, comparison.at(budget)
-        self._names = [*comparison.config["tasks"], MEAN]
+        self._names = [*comparison.config.tasks, MEAN]
         by_seeds: dict[tuple[int, ...], list[tuple[Entry, Entry]]] = {}
         for first, second in combinations(self.entries, 2):
             seeds = tuple(seed for seed in first.seeds if seed in second.seeds)
@@ -148,7 +148,7 @@ def resample(comparison: Comparison, results: Results) -> dict[str, np.ndarray]:
     record's standard error instead, independently for each method: wider than paired.
     """
     rng = np.random.default_rng(0)
-    tasks = find_suite(comparison.config["suite"]).select(comparison.config["tasks"])
+    tasks = find_suite(comparison.config.suite).select(comparison.config.tasks)
     runs = [run for entry in comparison.entries for run in entry.runs.values()]
     drawn = 100 * _drawn(tasks, runs, comparison, results, rng)
     drawn = np.concatenate([drawn, drawn.mean(2, keepdims=True)], axis=2)
@@ -159,7 +159,7 @@ def _drawn(
     tasks: Sequence[Task], runs: list[str], comparison: Comparison, results: Results, rng: np.random.Generator
 ) -> np.ndarray:
     """(RESAMPLES, runs, tasks)"""
-    records = {record["id"]: record for record in comparison.records}
+    records = {record.id: record for record in comparison.records}
     frames = [dict(list(results.predictions(run).groupby("task", observed=True))) for run in runs]
     drawn = np.empty((RESAMPLES, len(runs), len(tasks)))
     for i, task in enumerate(tasks):
@@ -170,10 +170,10 @@ def _drawn(
                     f"the predictions of runs {run} and {runs[0]} are not of the same rows of task {task.name}"
                 )
         if task.query_column:
-            scores = [records[run]["scores"][task.name] for run in runs]
-            centre, error = (np.array([score[part] for score in scores]) for part in ("score", "standard_error"))
-            by_method = {records[run]["config"]["method"]["label"]: rng.standard_normal(RESAMPLES) for run in runs}
-            noise = [by_method[records[run]["config"]["method"]["label"]] for run in runs]
+            scores = [records[run].scores[task.name] for run in runs]
+            centre, error = (np.array([getattr(score, part) for score in scores]) for part in ("score", "standard_error"))
+            by_method = {records[run].config.method.label: rng.standard_normal(RESAMPLES) for run in runs}
+            noise = [by_method[records[run].config.method.label] for run in runs]
             drawn[:, :, i] = centre + error * np.stack(noise, axis=1)
             continue
         start = 0

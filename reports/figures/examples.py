@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,12 +14,14 @@ from matplotlib.figure import Figure as Drawing
 
 from benchmarks.data.order import row_order
 from benchmarks.experiment.methods import order_for_display
+from benchmarks.records.config import RunConfig
+from benchmarks.records.schema import RunRecord
 from benchmarks.suites import find_suite
 from benchmarks.suites.spec import Task
 from benchmarks.world.forms import decode_picture, world_rows
 from mtl_lora.errors import InvalidInput
 from reports.evidence.comparison import Comparison
-from reports.evidence.results import Record, Results
+from reports.evidence.results import Results
 from reports.figures.style import Figure, save, subject
 
 if TYPE_CHECKING:
@@ -56,12 +58,12 @@ def draw_samples(comparison: Comparison, results: Results, source: Source | None
     source: of data that are not generated.
     """
     config, records = comparison.config, _one_a_method(comparison)
-    suite = find_suite(config["suite"])
+    suite = find_suite(config.suite)
     suite = suite if comparison.conflict is None else suite.with_conflict(comparison.conflict)
-    tables = {label: results.predictions(record["id"]) for label, record in records.items()}
-    size, seed = f"{comparison.budgets[-1]:,} adapter parameters", next(iter(records.values()))["config"]["seed"]
+    tables = {label: results.predictions(record.id) for label, record in records.items()}
+    size, seed = f"{comparison.budgets[-1]:,} adapter parameters", next(iter(records.values())).config.seed
     figures, about = [], f"{subject(comparison)}, {size}, seed {seed}"
-    for task in suite.select(config["tasks"]):
+    for task in suite.select(config.tasks):
         if task.pictures or task.picture_column:
             answers = {label: table[table["task"] == task.name].set_index("row") for label, table in tables.items()}
             asked = _generated(task, config, answers) if task.conflict is not None else _loaded(task, config, source)
@@ -71,18 +73,18 @@ def draw_samples(comparison: Comparison, results: Results, source: Source | None
     return figures
 
 
-def _one_a_method(comparison: Comparison) -> dict[str, Record]:
+def _one_a_method(comparison: Comparison) -> dict[str, RunRecord]:
     """The record of each method at the greatest budget and the first seed, in display order."""
-    found: dict[str, Record] = {}
-    for record in sorted(comparison.records, key=lambda r: r["config"]["seed"]):
-        if record["config"]["budget"] in (comparison.budgets[-1], 0):
-            found.setdefault(record["config"]["method"]["label"], record)
+    found: dict[str, RunRecord] = {}
+    for record in sorted(comparison.records, key=lambda r: r.config.seed):
+        if record.config.budget in (comparison.budgets[-1], 0):
+            found.setdefault(record.config.method.label, record)
     return {label: found[label] for label in order_for_display(found)}
 
 
-def _generated(task: Task, config: dict[str, Any], answers: dict[str, pd.DataFrame]) -> list[Asked]:
+def _generated(task: Task, config: RunConfig, answers: dict[str, pd.DataFrame]) -> list[Asked]:
     """The first scored rows of a generated task, made anew; InvalidInput where those scored had other labels."""
-    rows = world_rows(task.config, task.test_split if config["split"] == "test" else task.train_split, task.conflict)
+    rows = world_rows(task.config, task.test_split if config.split == "test" else task.train_split, task.conflict)
     scored = next(iter(answers.values()))["label"]
     asked = []
     for number in row_order(task.name, len(rows))[: min(SHOWN, len(scored))].tolist():
@@ -93,13 +95,13 @@ def _generated(task: Task, config: dict[str, Any], answers: dict[str, pd.DataFra
     return asked
 
 
-def _loaded(task: Task, config: dict[str, Any], source: Source) -> list[Asked]:
+def _loaded(task: Task, config: RunConfig, source: Source) -> list[Asked]:
     """The first scored rows of a data set; InvalidInput where they are not those that were scored."""
     from benchmarks.data.images import decode  # with the libraries of data sets, which nothing else of a report needs
     from benchmarks.data.splits import load_task
 
-    data = load_task(task, source, config["split"], config["max_train"], config["max_eval"])
-    if data.fingerprint != config["data"][task.name]:
+    data = load_task(task, source, config.split, config.max_train, config.max_eval)
+    if data.fingerprint != config.data[task.name]:
         raise _others(task)
     asked = []
     for row in data.test.select(range(min(SHOWN, len(data.test)))):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
+from benchmarks.records.schema import RunRecord
 from reports.evidence.comparison import Comparison
-from reports.evidence.results import Record, Results
+from reports.evidence.results import Results
 from reports.tables.table import Table, Text
 
 BYTES = 4  # trained tensors are kept in float32
@@ -23,7 +24,7 @@ NOTES = (
 
 def cost_table(comparison: Comparison, results: Results, name: str) -> Table:
     """A row a method and budget."""
-    records = {record["id"]: record for record in comparison.records}
+    records = {record.id: record for record in comparison.records}
     rows = []
     for entry in sorted(comparison.entries, key=lambda entry: entry.budget):
         own = [records[run] for run in entry.runs.values()]
@@ -35,13 +36,13 @@ def cost_table(comparison: Comparison, results: Results, name: str) -> Table:
                 entry.label,
                 f"{trained:,}",
                 Text(f"{statistics.median(times):.1f}" if times else "", runs=runs),
-                f"{max(record['training']['peak_memory_bytes'] for record in own) / 2**30:.1f}",
+                f"{max(record.training.peak_memory_bytes for record in own) / 2**30:.1f}",
                 f"{trained * BYTES / 1e6:.2f}",
                 *_inference(runs, results),
             ]
         )
-    hardware = sorted({record["environment"]["hardware"] for record in comparison.records})
-    return Table(name, f"Cost: {comparison.config['suite']}, on {'; '.join(hardware)}", HEAD, rows, NOTES)
+    hardware = sorted({record.environment.hardware for record in comparison.records})
+    return Table(name, f"Cost: {comparison.config.suite}, on {'; '.join(hardware)}", HEAD, rows, NOTES)
 
 
 def _inference(runs: tuple[str, ...], results: Results) -> list[str]:
@@ -66,9 +67,9 @@ def speed_table(record: dict[str, Any], name: str) -> Table:
     return Table(name, title, ["contestant", *settings], table, notes)
 
 
-def _milliseconds(record: Record) -> float | None:
+def _milliseconds(record: RunRecord) -> float | None:
     """A training sample; None where none was trained on, or a part of the time is not known."""
-    training = record["training"]
-    if not training["samples"] or training["resumed_from_step"]:
+    training = record.training
+    if not training.samples or training.resumed_from_step:
         return None
-    return 1000 * training["seconds"] / training["samples"]
+    return 1000 * training.seconds / training.samples

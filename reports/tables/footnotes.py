@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks.experiment.catalogue import answer_modes
 from benchmarks.experiment.presets import PICTURE_PRESETS, PRESETS
+from benchmarks.records.config import RunConfig
 from benchmarks.suites import find_suite
 from reports.evidence.comparison import Comparison, Entry
 
@@ -21,18 +22,18 @@ CELLS = (
 def lead(comparison: Comparison, budget: int) -> str:
     """Protocol, preset, backbone, sizes, and what was cut."""
     config, base = comparison.config, comparison.entries[0].base
-    presets = PICTURE_PRESETS if find_suite(config["suite"]).pictures else PRESETS
-    named = [preset.name for preset in presets.values() if preset.backbone.id == config["backbone"]["id"]]
+    presets = PICTURE_PRESETS if find_suite(config.suite).pictures else PRESETS
+    named = [preset.name for preset in presets.values() if preset.backbone.id == config.backbone.id]
     parts = [
-        f"Protocol {config['protocol']}, {f'preset {named[0]}' if named else 'no preset'}, {config['backbone']['id']}",
+        f"Protocol {config.protocol}, {f'preset {named[0]}' if named else 'no preset'}, {config.backbone.id}",
         f"{base:,} parameters"
-        if config["protocol"] == "paper" or not budget
+        if config.protocol == "paper" or not budget
         else f"budget {budget / base:.2%} of its {base:,} parameters",
     ]
-    parts += [f"answered by {config['answering']['way']}"] if "answering" in config else []
+    parts += [f"answered by {config.way}"] if config.answering is not None else []
     cut = [
         f"{limit:,} rows a task for {what}"
-        for what, limit in (("training", config["max_train"]), ("scoring", config["max_eval"]))
+        for what, limit in (("training", config.max_train), ("scoring", config.max_eval))
         if limit
     ]
     parts.append(f"cut to at most {' and '.join(cut)}" if cut else "no rows cut here")
@@ -50,37 +51,37 @@ def points(margin: float) -> str:
     return f"{margin:g} point{'s' * (margin != 1)}"
 
 
-def epochs(config: dict) -> str:
+def epochs(config: RunConfig) -> str:
     """1 epoch, 3 epochs."""
-    count = config["recipe"]["epochs"]
+    count = config.recipe.epochs
     return f"{count} epoch{'s' * (count > 1)}"
 
 
-def training(config: dict) -> str:
+def training(config: RunConfig) -> str:
     """At most how many rows, how often and how fast."""
-    rows = f"at most {config['max_train']:,} training rows a task, " if config["max_train"] else ""
-    return f"{rows}{epochs(config)}, learning rate {config['recipe']['learning_rate']:g}"
+    rows = f"at most {config.max_train:,} training rows a task, " if config.max_train else ""
+    return f"{rows}{epochs(config)}, learning rate {config.recipe.learning_rate:g}"
 
 
 def setting(comparison: Comparison) -> str:
     """What a comparison was measured with; tells it from the others of its suite."""
     config = comparison.config
-    parts = [config["backbone"]["id"], f"protocol {config['protocol']}"]
-    parts += [f"tasks {', '.join(config['tasks'])}"] if len(config["tasks"]) < len(find_suite(config["suite"]).tasks) else []
+    parts = [config.backbone.id, f"protocol {config.protocol}"]
+    parts += [f"tasks {', '.join(config.tasks)}"] if len(config.tasks) < len(find_suite(config.suite).tasks) else []
     parts += [training(config)]
-    parts += [f"answered by {config['answering']['way']}"] if "answering" in config else []
+    parts += [f"answered by {config.way}"] if config.answering is not None else []
     parts += [f"pictures {comparison.pictures}"] if comparison.pictures not in (None, "own") else []
     parts += [f"conflict {comparison.conflict:g}"] if comparison.conflict is not None else []
-    parts += ["scored on rows set apart from training (dev): not a result to report"] if config["split"] == "dev" else []
+    parts += ["scored on rows set apart from training (dev): not a result to report"] if config.split == "dev" else []
     return ", ".join(parts)
 
 
 def notes(comparison: Comparison, entries: list[Entry]) -> list[str]:
     """What a reader must know to read the table right."""
-    config, recipe = comparison.config, comparison.config["recipe"]
+    config, recipe = comparison.config, comparison.config.recipe
     several, single = any(len(e.seeds) > 1 for e in entries), any(len(e.seeds) == 1 for e in entries)
     forms = [CELLS[0]] * several + [CELLS[1]] * single
-    suite = find_suite(config["suite"])
+    suite = find_suite(config.suite)
     lines = [
         f"Cells, in percent: {'; or '.join(forms)}. Majority baseline: the commonest class or the mean grade.",
         "Bold: the best of the methods at the budget, where it is significantly better than the next one"
@@ -91,10 +92,10 @@ def notes(comparison: Comparison, entries: list[Entry]) -> list[str]:
         f"Scores: {_metrics(comparison)}, averaged where a task has two; mean is that of the tasks.",
         *suite.notes,
         *_answering(config),
-        f"{'Recipe' if config['protocol'] == 'paper' else 'One recipe for all'}: {epochs(config)}, "
-        f"batch {recipe['batch_size']}, "
-        f"learning rate {recipe['learning_rate']:g}, alpha / rank {recipe['scaling']:g}, {recipe['sampling']} sampling, "
-        f"{config['precision']}; adapted: {', '.join(config['backbone']['targets'])}. "
+        f"{'Recipe' if config.protocol == 'paper' else 'One recipe for all'}: {epochs(config)}, "
+        f"batch {recipe.batch_size}, "
+        f"learning rate {recipe.learning_rate:g}, alpha / rank {recipe.scaling:g}, {recipe.sampling} sampling, "
+        f"{config.precision}; adapted: {', '.join(config.backbone.targets)}. "
         + (f"Heads ({entries[0].heads:,} parameters) are trained too and not counted." if entries[0].heads else ""),
         *_released(entries),
         f"Training rows / scored rows: {_sizes(comparison)}.",
@@ -106,16 +107,16 @@ def notes(comparison: Comparison, entries: list[Entry]) -> list[str]:
             "References stand outside the budget: heads-only trains no adapter, lora-per-task has a LoRA of the budget for "
             "each task, full trains every weight of the base."
         )
-    if config["split"] == "dev":
+    if config.split == "dev":
         lines.append("Scored on rows set apart from training (dev), for choosing recipes: not a result to report.")
     return lines + comparison.caveats
 
 
-def _answering(config: dict) -> list[str]:
-    if "answering" not in config:
+def _answering(config: RunConfig) -> list[str]:
+    if config.answering is None:
         return []
-    settings = ", ".join(f"{name} {value}" for name, value in config["answering"].items() if name != "way")
-    mode = config["answering"]["way"]
+    settings = ", ".join(f"{name} {value}" for name, value in config.answering.items() if name != "way")
+    mode = config.answering["way"]
     return [f"Answered by {mode}: {answer_modes()[mode].summary}{f' ({settings})' if settings else ''}."]
 
 
@@ -131,7 +132,7 @@ def _released(entries: list[Entry]) -> list[str]:
 
 
 def _metrics(comparison: Comparison) -> str:
-    tasks = find_suite(comparison.config["suite"]).select(comparison.config["tasks"])
+    tasks = find_suite(comparison.config.suite).select(comparison.config.tasks)
     if len({task.metrics for task in tasks}) == 1:
         return " and ".join(tasks[0].metrics)
     if not comparison.groups:

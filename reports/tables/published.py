@@ -103,7 +103,7 @@ def _judged(values: pd.DataFrame, entry: Entry) -> str:
 
 
 def _another_backbone(setting: dict[str, str], comparison: Comparison) -> str | None:
-    backbone = comparison.config["backbone"]["id"]
+    backbone = comparison.config.backbone.id
     if not setting["model"]:
         return "the source names no backbone"
     return None if MODELS.get(setting["model"], setting["model"]) == backbone else f"another backbone than {backbone}"
@@ -111,9 +111,9 @@ def _another_backbone(setting: dict[str, str], comparison: Comparison) -> str | 
 
 def _cut(comparison: Comparison) -> str | None:
     config, records = comparison.config, comparison.records
-    if config["max_train"] or config["max_eval"]:
+    if config.max_train or config.max_eval:
         return "measured on fewer rows"
-    if any(record["environment"]["source"] == "mirror" for record in records):
+    if any(record.source == "mirror" for record in records):
         return "measured on a mirror that may hold subsets"
     return None
 
@@ -121,7 +121,7 @@ def _cut(comparison: Comparison) -> str | None:
 def _measured(entry: Entry, comparison: Comparison, columns: list[str]) -> list[Text | str]:
     runs = tuple(entry.runs.values())
     cells = [entry.score if task == MEAN else entry.tasks.get(task) for task in columns]
-    about = comparison.config["backbone"]["id"].rpartition("/")[2]
+    about = comparison.config.backbone.id.rpartition("/")[2]
     return [
         entry.label,
         about,

@@ -11,7 +11,7 @@ from reports.tables.table import Table, Text
 
 def title(comparison: Comparison, budget: int, conflict: bool = True) -> str:
     """One line that says what is compared."""
-    name = f"{comparison.config['suite']} at {size(comparison, budget)}"
+    name = f"{comparison.config.suite} at {size(comparison, budget)}"
     return name + (f", conflict {comparison.conflict:g}" if conflict and comparison.conflict is not None else "")
 
 
@@ -104,7 +104,7 @@ def long_table(comparisons: list[Comparison]) -> Table:
     for number, comparison in enumerate(comparisons, 1):
         config = comparison.config
         conflict = "" if comparison.conflict is None else comparison.conflict
-        common = [number, config["suite"], conflict, config["backbone"]["id"], config["protocol"], config["split"]]
+        common = [number, config.suite, conflict, config.backbone.id, config.protocol, config.split]
         common += [comparison.pictures or "", setting(comparison)]
         majority = comparison.majority | {MEAN: mean_majority(comparison)}
         for entry in comparison.entries:

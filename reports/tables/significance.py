@@ -56,7 +56,7 @@ def pairs_table(comparison: Comparison, tests: dict[int, PairedTests], name: str
     if not rows:
         return None
     notes = [*NOTES, f"Margin: {points(next(iter(tests.values())).margin)}."]
-    return Table(name, f"Every pair of methods: {comparison.config['suite']}", HEAD, rows, notes)
+    return Table(name, f"Every pair of methods: {comparison.config.suite}", HEAD, rows, notes)
 
 
 def won(paired: PairedTests, first: Entry, second: Entry) -> str:

@@ -48,7 +48,7 @@ def gain_table(comparison: Comparison, tests: dict[int, PairedTests], name: str)
             rows.append([f"{budget:,}", task, Text(str(score), runs=tuple(alone.runs.values())), *cells])
     if not rows:
         return None
-    title = f"Against a LoRA of the whole budget for each task: {comparison.config['suite']}"
+    title = f"Against a LoRA of the whole budget for each task: {comparison.config.suite}"
     return Table(name, title, ["budget", "task", ALONE, *labels], rows, GAIN_NOTES)
 
 
@@ -74,7 +74,7 @@ def inside_table(comparison: Comparison, results: Results, name: str) -> Table |
     if not rows:
         return None
     head = ["budget", "method", "gradient cosine", "overlap of updates", "silhouette of D x", "of C_t D x", "seeds"]
-    return Table(name, f"Inside the adapters: {comparison.config['suite']}", head, rows, INSIDE_NOTES)
+    return Table(name, f"Inside the adapters: {comparison.config.suite}", head, rows, INSIDE_NOTES)
 
 
 def _silhouette(diagnoses: list[dict[str, Any]], stage: str) -> str:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mtl_lora.errors import InvalidInput, unknown
@@ -15,6 +15,20 @@ from mtl_lora.errors import InvalidInput, unknown
 SAMPLING = ("proportional", "temperature")
 POOLING = ("mean", "last")
 PRECISIONS = ("float32", "bfloat16")
+# Metadata of a field that came after the first records: at its default it is neither written nor hashed, lest ids change.
+LATER = {"later": True}
+Setting = str | int | float | bool | None
+
+
+def plain(value: Any) -> Any:
+    """What JSON holds of a dataclass: its fields, without those that came ``LATER`` and are at their default."""
+    if dataclasses.is_dataclass(value):
+        kept = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        unset = {f.name for f in dataclasses.fields(value) if f.metadata.get("later") and kept[f.name] == f.default}
+        return {name: plain(own) for name, own in kept.items() if name not in unset}
+    if isinstance(value, dict):
+        return {name: plain(own) for name, own in value.items()}
+    return [plain(own) for own in value] if isinstance(value, list | tuple) else value
 
 
 @dataclass(frozen=True)
@@ -55,6 +69,18 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class WeightsIdentity:
+    """What a pretrained model is, whatever it is called: the sha256 of its weights, its configuration and its tokenizer.
+
+    The latter two are None where they are not known; the tokenizer's for a model without one.
+    """
+
+    weights_sha256: str
+    config_sha256: str | None
+    tokenizer_sha256: str | None
+
+
+@dataclass(frozen=True)
 class Backbone:
     """A pretrained model: hub id, pinned revision, and how a sentence vector is read from it.
 
@@ -75,58 +101,69 @@ class Backbone:
 
 
 @dataclass(frozen=True)
+class MethodConfig:
+    """A method as it is run. label: its name, and those settings that were asked for. settings: all of them, rank first."""
+
+    label: str
+    name: str
+    settings: dict[str, Setting]
+    released: dict[str, Setting] | None = field(default=None, metadata=LATER)
+
+    @property
+    def rank(self) -> int:
+        """Of the method; its default where it trains no adapter."""
+        return self.settings["rank"]
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """Everything that decides the numbers of a run. Its hash is the run's id, file name and resume key.
 
-    method: name and settings. budget: trained adapter parameters asked for, 0 where a method trains no adapter.
-    backbone, recipe: as :class:`Backbone` and :class:`Recipe`. data: for each task the fingerprint of its rows.
-    conflict: between tasks of generated data. answering: the answer mode and its settings, None for plain heads.
+    budget: trained adapter parameters asked for, 0 where a method trains no adapter. data: for each task the fingerprint of
+    its rows. conflict: between tasks of generated data. answering: the answer mode ("way") and its settings, None for heads.
     """
 
     suite: str
     tasks: tuple[str, ...]
     protocol: str
-    backbone: dict[str, Any]
-    method: dict[str, Any]
+    backbone: Backbone
+    method: MethodConfig
     budget: int
-    recipe: dict[str, Any]
+    recipe: Recipe
     precision: str
     split: str
     max_train: int | None
     max_eval: int | None
     data: dict[str, str]
     seed: int
-    conflict: float | None = None
-    answering: dict[str, Any] | None = None
-
-    @classmethod
-    def of(cls, record: dict[str, Any]) -> RunConfig:
-        """The configuration of a record."""
-        config = record["config"] | {"tasks": tuple(record["config"]["tasks"])}
-        return cls(**config)
-
-    def as_dict(self) -> dict[str, Any]:
-        """What a record holds: without a conflict where it cannot be set, without an answer mode where it is heads."""
-        fields = dataclasses.asdict(self)
-        return {name: value for name, value in fields.items() if value is not None or name not in ("conflict", "answering")}
-
-    @property
-    def released(self) -> dict[str, Any] | None:
-        """What the released scripts set for this method, under the protocol that follows them."""
-        return self.method.get("released")
+    conflict: float | None = field(default=None, metadata=LATER)
+    answering: dict[str, Setting] | None = field(default=None, metadata=LATER)
 
     @property
     def id(self) -> str:
         """The first 16 hexadecimal digits of the sha256 of this configuration as canonical JSON."""
-        text = json.dumps(self.as_dict(), sort_keys=True, separators=(",", ":"))
+        config = plain(self)
+        method = config["method"]
+        settings = method.pop("settings")
+        text = json.dumps(config | {"method": method | settings}, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def way(self) -> str:
+        """The name of the answer mode."""
+        return "heads" if self.answering is None else str(self.answering["way"])
+
+    @property
+    def pictures(self) -> str | None:
+        """Which pictures the model saw, where tasks have any: their own or, as a control, those of other samples."""
+        return (self.answering or {}).get("pictures")
 
     @property
     def title(self) -> str:
         """How a person tells the runs of a plan apart."""
-        size = f", rank {self.method['rank']}" if self.budget else ""
+        size = f", rank {self.method.rank}" if self.budget else ""
         conflict = "" if self.conflict is None else f", conflict {self.conflict:g}"
-        return f"{self.method['label']}{size}{conflict}, seed {self.seed}"
+        return f"{self.method.label}{size}{conflict}, seed {self.seed}"
 
 
 def _positive(value: float) -> bool:
