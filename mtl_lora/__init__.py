@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from mtl_lora.files import load_trained, save_trained, trained_tensors
     from mtl_lora.layer import AdaptedLinear
     from mtl_lora.method import METHODS, Factors, Method, find_method, register
-    from mtl_lora.model import AdaptedModel, target_dims, target_layers
+    from mtl_lora.model import AdaptedModel
     from mtl_lora.mtl_lora import MTLLoRA
+    from mtl_lora.targets import target_dims, target_layers
 
 __all__ = [
     "METHODS",
@@ -33,7 +34,7 @@ __all__ = [
     "trained_tensors",
 ]
 
-_MODULES = ("budget", "files", "layer", "method", "model", "mtl_lora")
+_MODULES = ("budget", "files", "layer", "method", "model", "mtl_lora", "targets")
 
 
 def __getattr__(name: str) -> object:

@@ -1,9 +1,8 @@
-"""Adapting a model: find its linear layers, replace them, freeze the rest, count what is trained."""
+"""Adapting a model: replace its target layers, freeze the rest, count what is trained."""
 
 from __future__ import annotations
 
 import inspect
-import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -11,7 +10,6 @@ from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mtl_lora.context import TaskContext, require_all
@@ -19,8 +17,8 @@ from mtl_lora.errors import InvalidInput
 from mtl_lora.layer import AdaptedLinear, generator, new_parameters, refuse_merged
 from mtl_lora.method import Method
 from mtl_lora.rows import prove_rows
+from mtl_lora.targets import ALL_LINEAR, stacked_weights, target_layers, target_names
 
-ALL_LINEAR = "all-linear"
 BATCH_INPUTS = (  # inputs whose length is the number of samples
     "input_ids",
     "inputs_embeds",
@@ -29,7 +27,6 @@ BATCH_INPUTS = (  # inputs whose length is the number of samples
     "input_features",
     "input_values",
 )
-
 CHECKPOINT = "_gradient_checkpointing_func"  # where a module of transformers keeps how it runs its layers again
 
 
@@ -51,10 +48,10 @@ class AdaptedModel(nn.Module):
         super().__init__()
         if not isinstance(method, Method):
             raise InvalidInput(f"method must be one with its settings, such as MTLLoRA(rank=8), not {method!r}")
-        targets = _target_names(targets)
+        targets = target_names(targets)
         layers = target_layers(base, targets)
         self.context = TaskContext(tasks)
-        if targets == [ALL_LINEAR] and (stacked := _stacked_weights(base)):
+        if targets == [ALL_LINEAR] and (stacked := stacked_weights(base)):
             warnings.warn(f"{ALL_LINEAR} leaves out weights of three dimensions: {', '.join(stacked)}", stacklevel=2)
         base.requires_grad_(method.trains_base)  # from here on nothing is refused
         self.base = base
@@ -228,92 +225,3 @@ def _batch(args: tuple, kwargs: Mapping[str, Any]) -> Tensor | None:
     """The input whose length is the number of samples, where one is known."""
     named = [kwargs[name] for name in BATCH_INPUTS if kwargs.get(name) is not None]
     return next((value for value in [*named, *args] if isinstance(value, Tensor)), None)
-
-
-def target_layers(model: nn.Module, targets: Sequence[str] | str) -> dict[str, nn.Linear]:
-    """The linear layers that ``targets`` name, by path. InvalidInput where a target names none, or none that can be."""
-    targets = _target_names(targets)
-    modules = dict(model.named_modules())
-    if any(isinstance(module, AdaptedLinear) for module in modules.values()):
-        raise InvalidInput("the model is adapted already: load the base model again")
-    linear = {name: module for name, module in modules.items() if _is_linear(module) and not _bypassed(name, modules)}
-    if targets == [ALL_LINEAR]:
-        # Heads on top of the base model are not part of it; neither is the output embedding.
-        inside = set(getattr(model, "base_model", model).modules())
-        output = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
-        found = {name for name, module in linear.items() if module in inside and module is not output}
-        if not found:
-            raise InvalidInput(f"{type(model).__name__} has no torch.nn.Linear layer to adapt")
-    else:
-        found = _named(model, modules, linear, targets)
-    for name in found:
-        users = [other for other, p in model.named_parameters(remove_duplicate=False) if p is linear[name].weight]
-        if len(users) > 1:
-            raise InvalidInput(f"target module {name} shares its weight ({', '.join(users)}) and cannot be adapted")
-    return {name: linear[name] for name in linear if name in found}
-
-
-def _target_names(targets: Sequence[str] | str) -> list[str]:
-    names = [targets] if isinstance(targets, str) else targets
-    if not isinstance(names, Sequence) or not all(isinstance(name, str) and name for name in names):
-        raise InvalidInput(f"targets must be a list of module names or {ALL_LINEAR}, not {targets!r}")
-    return list(names)
-
-
-@torch.no_grad()
-def _is_linear(module: nn.Module) -> bool:
-    """Whether a module computes W x + b from a floating weight, as Falcon's own class does and quantized ones do not."""
-    if type(module) is nn.Linear or not isinstance(module, nn.Linear):
-        return isinstance(module, nn.Linear)
-    weight, bias = module.weight, module.bias
-    if not weight.is_floating_point() or weight.shape != (module.out_features, module.in_features):
-        return False
-    if weight.is_meta:
-        return True
-    x = torch.linspace(-1, 1, module.in_features, device=weight.device, dtype=weight.dtype)[None]
-    expected = F.linear(x, weight, bias)
-    tolerance = 64 * torch.finfo(weight.dtype).eps * expected.abs().max()
-    return bool(((module(x) - expected).abs() <= tolerance).all())
-
-
-def _named(
-    model: nn.Module, modules: Mapping[str, nn.Module], linear: Mapping[str, nn.Linear], targets: Sequence[str]
-) -> set[str]:
-    known = ", ".join(sorted({name.rpartition(".")[2] for name in linear}))
-    hint = f"its linear layers: {known}" if known else "it has no torch.nn.Linear layer"
-    found = set()
-    for target in targets:
-        named = [name for name in modules if name == target or name.endswith(f".{target}")]
-        refused = next((name for name in named if name not in linear), None)
-        if refused is not None:
-            kind = type(modules[refused]).__name__
-            raise InvalidInput(f"target module {target!r}: {refused} is a {kind}, and only torch.nn.Linear can be adapted")
-        if not named:
-            raise InvalidInput(f"target module {target!r} is not in {type(model).__name__}; {hint} (or {ALL_LINEAR})")
-        found.update(named)
-    if not found:
-        raise InvalidInput(f"no target modules given for {type(model).__name__}; {hint} (or {ALL_LINEAR})")
-    return found
-
-
-def _stacked_weights(model: nn.Module) -> list[str]:
-    """Matrices stacked in one parameter, such as those of a layer's experts: their paths, with * for the layer's number."""
-    names = (
-        f"{path}.{name}"
-        for path, module in model.named_modules()
-        if not isinstance(module, (nn.Conv1d, nn.ConvTranspose1d))
-        for name, parameter in module.named_parameters(recurse=False)
-        if parameter.dim() == 3 and min(parameter.shape) > 1
-    )
-    return sorted({re.sub(r"\.\d+\.", ".*.", name) for name in names})
-
-
-def target_dims(model: nn.Module, targets: Sequence[str] | str) -> list[tuple[int, int]]:
-    """(d_in, d_out) of each layer that ``targets`` name."""
-    return [(layer.in_features, layer.out_features) for layer in target_layers(model, targets).values()]
-
-
-def _bypassed(name: str, modules: Mapping[str, nn.Module]) -> bool:
-    """Whether the layer lies in a torch module that reads weights without calling their layers."""
-    parents = [modules[""], *(modules[name[:i]] for i, letter in enumerate(name) if letter == ".")]
-    return any(isinstance(parent, (nn.MultiheadAttention, nn.TransformerEncoderLayer)) for parent in parents)

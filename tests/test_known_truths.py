@@ -33,7 +33,7 @@ from mtl_lora import (
     save_trained,
     target_dims,
 )
-from mtl_lora.model import ALL_LINEAR
+from mtl_lora.targets import ALL_LINEAR
 
 
 @pytest.mark.parametrize("make, targets", [(tiny_llama, LLAMA_TARGETS), (tiny_bert, ["query", "value", "dense"])])
