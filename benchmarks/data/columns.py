@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from datasets import Dataset
@@ -30,12 +30,11 @@ def read_rows(task: Task, rows: Dataset, origin: str) -> Dataset:
     if missing:
         raise InvalidInput(f"{origin} has no column {missing[0]!r}; it has {', '.join(rows.column_names)}")
     queries = rows[task.query_column][:] if task.query_column else None
+    _refuse_other_than_texts(queries or (), task.query_column, origin)
     pictures = _keys(task.pictures, rows, origin) if task.pictures else None
     rows = rows.select_columns(list(names)).rename_columns({old: new for old, new in names.items() if old != new})
     for column, name in zip(("text", "text_pair"), task.inputs, strict=False):
-        for row, text in enumerate(rows[column]):
-            if not isinstance(text, str):
-                raise InvalidInput(f"{origin}, row {row}: {name} is {text!r}, not text")
+        _refuse_other_than_texts(rows[column], name, origin)
     if not task.inputs:
         rows = rows.add_column("text", [""] * len(rows))
     read = _choices if task.choice else _answered if task.written else _labelled
@@ -45,6 +44,12 @@ def read_rows(task: Task, rows: Dataset, origin: str) -> Dataset:
     if pictures is not None:
         rows = rows.add_column("pictures", pictures)
     return rows.add_column("row", range(len(rows)))
+
+
+def _refuse_other_than_texts(values: Iterable[Any], name: str | None, origin: str) -> None:
+    for row, text in enumerate(values):
+        if not isinstance(text, str):
+            raise InvalidInput(f"{origin}, row {row}: {name} is {text!r}, not text")
 
 
 def _choices(task: Task, rows: Dataset, origin: str) -> Dataset:
@@ -95,7 +100,7 @@ def _labelled(task: Task, rows: Dataset, origin: str) -> Dataset:
 def _fits(task: Task, label: Any) -> bool:
     if task.graded:
         return isinstance(label, (int, float)) and task.scale[0] <= label <= task.scale[1]
-    return label in task.labels if isinstance(label, str) else label in range(len(task.labels))
+    return label in task.labels if isinstance(label, str) else type(label) is int and label in range(len(task.labels))
 
 
 def _listed(labels: Sequence[str]) -> str:

@@ -49,6 +49,8 @@ class PictureBook:
             keys = {key_in_rows(origin, *place): place for place in places}
         else:
             keys = {str(key): (row, where.image) for row, key in enumerate(rows[where.key])}
+            if len(keys) < len(rows):
+                raise InvalidInput(f"{origin}: two pictures have the same {where.key}")
         return cls({key: Picture(rows, *place, key) for key, place in keys.items()}, origin)
 
     def by_content(self, rows: Dataset) -> tuple[Dataset, dict[str, Picture]]:

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
-from datasets import Dataset, Image, get_dataset_config_names, load_dataset
+from datasets import Dataset, DatasetBuilder, Image, get_dataset_config_names, load_dataset, load_dataset_builder
 from datasets.config import HF_DATASETS_CACHE, REPOCARD_FILENAME, REPOYAML_FILENAME
 from datasets.exceptions import DatasetNotFoundError
 from huggingface_hub import DatasetCard
+from pyarrow.parquet import read_metadata
 
 from benchmarks.sources.location import Location, readable, unreachable
 from benchmarks.suites.spec import Task
@@ -48,7 +49,8 @@ class Datasets(Location):
             if lacking:
                 raise InvalidInput(f"{self.origin(task, split)}: its pictures have no column {lacking[0]!r}")
         for column in columns:
-            if not isinstance(rows.features[column], Image) and set(rows[0][column]) != {"bytes", "path"}:
+            kind = rows.features[column]
+            if not isinstance(kind, Image) and not (isinstance(kind, dict) and set(kind) == {"bytes", "path"}):
                 raise InvalidInput(f"{self.origin(task, split)}: column {column!r} holds no pictures")
             rows = rows.cast_column(column, Image(decode=False))
         return rows
@@ -63,7 +65,7 @@ class Datasets(Location):
             _refuse_elsewhere(folder)
             if config not in get_dataset_config_names(str(folder)):
                 raise InvalidInput(f"{folder} has no configuration {config!r}, which task {task.name} needs")
-            return load_dataset(str(folder), config, split=part, cache_dir=_cache(folder))
+            return _prepared(folder, config).as_dataset(split=part)
 
     def _json_rows(self, task: Task, split: str) -> Dataset:
         where = self.origin(task, split)
@@ -101,6 +103,16 @@ def _from_hub(name: str, config: str, part: str, revision: str) -> Dataset:
         raise unreachable("data set", name, error) from error
     except ValueError as error:
         raise InvalidInput(f"data set {name}, {config}, split {part}: {error}".splitlines()[0]) from error
+
+
+def _prepared(folder: Path, config: str) -> DatasetBuilder:
+    """A configuration of a folder, all of its splits in the cache."""
+    builder = load_dataset_builder(str(folder), config, cache_dir=_cache(folder))
+    for file in (file for files in builder.config.data_files.values() for file in files):
+        if file.endswith(".parquet") and not read_metadata(file).num_rows:
+            raise InvalidInput(f"{file} is empty")
+    builder.download_and_prepare()
+    return builder
 
 
 def _refuse_elsewhere(folder: Path) -> None:

@@ -25,7 +25,7 @@ class Location:
     def mirrored(self, kind: str, name: str) -> Path:
         """The folder that the mirror has for a hub id. kind: "datasets" or "models"."""
         folder = self.mirror / kind / name
-        if not folder.is_dir():
+        if not name or not folder.is_dir():
             held = sorted(str(p.relative_to(self.mirror / kind)) for p in (self.mirror / kind).glob("*/*") if p.is_dir())
             raise InvalidInput(
                 f"mirror {self.mirror} lacks {kind}/{name}; it has: {', '.join(held) or 'nothing of that kind'}"
@@ -59,8 +59,9 @@ def unreachable(kind: str, name: str, error: Exception) -> InvalidInput:
 
 
 def _reason(error: BaseException) -> str:
-    """The first line of what lies at the bottom of an error."""
+    """The first and the last line of what lies at the bottom of an error."""
     while error.__cause__ is not None:
         error = error.__cause__
-    line = (str(error).strip() or "unknown").splitlines()[0]
-    return line if " " in line else f"{type(error).__name__}: {line}"
+    first, *more = [line.strip() for line in (str(error).strip() or "unknown").splitlines()]
+    named = first if " " in first else f"{type(error).__name__}: {first}"
+    return f"{named} .. {more[-1]}" if more else named
