@@ -30,7 +30,7 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# The five methods on GLUE at three budgets with three seeds, 800 training rows a task: about two hours on two cores.
+# The five methods on GLUE at three budgets with three seeds, 800 training rows a task: about an hour and a half on two cores.
 nlu: .venv/installed
 	$(BIN)/mtl-lora run nlu --max-train 800 --max-eval 250 --epochs 1 --learning-rate 1e-3 --budget 1.5%,3%,6% --seeds 0,1,2 --methods all
 	$(BIN)/mtl-lora report

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from tabulate import tabulate
@@ -18,6 +18,10 @@ from tabulate import tabulate
 from benchmarks.experiment.study_options import Features, Mirror
 from benchmarks.options import RESULTS, Results, RunId, TaskName, source_of, with_study_options
 from mtl_lora.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from benchmarks.experiment.config import RunConfig
+    from benchmarks.experiment.study import Study
 
 app = typer.Typer(
     add_completion=False,
@@ -65,6 +69,7 @@ def fetch(
 def plan(studies: list[Any], results: Results = RESULTS) -> None:
     """Show what `run` with the same options would do."""
     _quiet()
+    from benchmarks.experiment.protocols import PROTOCOLS
     from benchmarks.progress import duration
     from benchmarks.records.store import RunStore
     from benchmarks.training.estimate import seconds_a_run
@@ -72,24 +77,9 @@ def plan(studies: list[Any], results: Results = RESULTS) -> None:
     store, first = RunStore(results), studies[0]
     runs = [run for study in studies for run in study.runs()]
     finished = {run.id for run in runs if store.find(run.id)}
-    rows = []
-    for (label, budget), fit in first.fits.items():
-        own = [run for run in runs if (run.method.label, run.budget) == (label, budget)]
-        rows.append(
-            {
-                "method": label,
-                "budget": f"{budget:,}",
-                "rank": fit.method.rank if budget else "",
-                "adapter": f"{fit.parameters:,}",
-                "of base": f"{100 * fit.parameters / first.base_parameters:.3f}%",
-                "off budget": f"{100 * fit.mismatch:+.1f}%" if budget else "",
-                "heads": f"{first.head_parameters:,}",
-                "steps": f"{first.steps:,}",
-                "finished": f"{sum(run.id in finished for run in own)}/{len(own)}",
-            }
-        )
+    rows = [_planned(first, [run for run in runs if _kind(run) == kind], finished) for kind in first.fits]
     print(f"suite {first.suite.name} on {first.backbone.id} ({first.base_parameters:,} parameters)")
-    print(f"protocol {runs[0].protocol}: at each budget as many adapter parameters for each method")
+    print(f"protocol {first.protocol}: {PROTOCOLS[first.protocol]}")
     print(tabulate(rows, headers="keys", disable_numparse=True))
     sizes = [(d.task.name, f"{len(d.train):,}", f"{len(d.test):,}") for d in first.data]
     print()
@@ -98,6 +88,35 @@ def plan(studies: list[Any], results: Results = RESULTS) -> None:
     estimate = seconds_a_run(first, store) if left else (0.0, "nothing is left to run")
     time = f"about {duration(left * estimate[0])} ({estimate[1]})" if estimate else "unknown here: no finished run to go by"
     print(f"\n{left} of {len(runs)} runs to do, {time}")
+
+
+def _kind(run: RunConfig) -> tuple[str, int]:
+    return run.method.label, run.budget
+
+
+def _planned(study: Study, runs: list[RunConfig], finished: set[str]) -> dict[str, object]:
+    """A row of the plan: the runs of one method at one budget."""
+    from benchmarks.experiment.protocols import max_length_of, recipe_of
+
+    run, paper = runs[0], study.protocol == "paper"
+    fit, recipe = study.fits[_kind(run)], recipe_of(run)
+    released = {
+        "learning rate": f"{recipe.learning_rate:g}",
+        "warm-up": f"{recipe.warmup:g}",
+        "tokens": max_length_of(run),
+    }
+    return {
+        "method": run.method.label,
+        **({} if paper else {"budget": f"{run.budget:,}"}),
+        "rank": fit.method.rank if run.budget else "",
+        "adapter": f"{fit.parameters:,}",
+        "of base": f"{100 * fit.parameters / study.base_parameters:.3f}%",
+        "more than lora" if paper else "off budget": f"{100 * fit.mismatch:+.1f}%" if run.budget else "",
+        "heads": f"{study.head_parameters:,}",
+        **(released if paper else {}),
+        "steps": f"{study.steps:,}",
+        "finished": f"{sum(run.id in finished for run in runs)}/{len(runs)}",
+    }
 
 
 @app.command()
@@ -212,6 +231,7 @@ def _quiet() -> None:
     import transformers
 
     datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(logging.CRITICAL)  # what it finds wrong with a file is raised too
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     for name in ("huggingface_hub", "httpx", "torch.distributed"):

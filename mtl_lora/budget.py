@@ -29,7 +29,7 @@ def parse_budget(text: str, base_parameters: int) -> int:
         budget = round(float(number) * unit)
     except (ValueError, OverflowError):
         budget = 0
-    if budget < 1:
+    if budget < 1 or not text.isascii():  # float() reads digits of every script
         raise InvalidInput(f"budget {text!r} is neither a number of parameters (73728, 200k, 1.5M) nor a percentage (0.25%)")
     return budget
 

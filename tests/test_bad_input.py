@@ -183,7 +183,7 @@ def test_an_unknown_method() -> None:
         find_method("qlora")
 
 
-@pytest.mark.parametrize("text", ["", "many", "-3", "0", "1e999", "nan", "%"])
+@pytest.mark.parametrize("text", ["", "many", "-3", "0", "1e999", "nan", "%", "\uff11\uff10\uff10k", "inf", "-0"])
 def test_a_budget_that_is_no_number(text: str) -> None:
     with refused("is neither a number of parameters .* nor a percentage"):
         parse_budget(text, 1_000_000)

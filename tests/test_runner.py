@@ -226,7 +226,7 @@ BAD = {
     "method": (["--methods", "lora,qlora"], "unknown method 'qlora'; known: dora, full, heads-only, lora"),
     "setting": (["--methods", "mtl-lora:n=2"], "unknown setting of mtl-lora 'n'; known: dropout, up_projections"),
     "setting value": (["--methods", "mtl-lora:temperature=hot"], "temperature must be of the kind of 0.1, not 'hot'"),
-    "preset": (["--preset", "huge"], "unknown preset 'huge'; known: embedded, small, paper"),
+    "preset": (["--preset", "huge"], "unknown preset 'huge'; known: embedded, small, smollm2, paper"),
     "target": (["--targets", "q_proj"], "target module 'q_proj' is not in BertModel; its linear layers: dense"),
     "budget": (["--budget", "1000"], "no rank of lora meets a budget of 1,000 parameters within 10%; closest: 704 (rank 1)"),
     "budget text": (["--budget", "much"], "budget 'much' is neither a number of parameters"),

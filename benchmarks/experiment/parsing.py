@@ -69,6 +69,8 @@ def _parse_settings(name: str, pairs: list[str], defaults: Mapping[str, Any]) ->
             raise unknown(f"setting of {name}", key, defaults)
         try:
             settings[key] = type(defaults[key])(value)
+            if not isinstance(defaults[key], str) and not value.isascii():
+                raise ValueError("digits of another script")
         except ValueError as error:
             raise InvalidInput(f"{name}: {key} must be of the kind of {defaults[key]!r}, not {value!r}") from error
         if isinstance(settings[key], float) and not math.isfinite(settings[key]):
@@ -88,14 +90,18 @@ def parse_conflicts(text: str) -> list[float]:
 
 def _parse_numbers(text: str, kind: Callable[[str], Any], most: float, rule: str) -> list[Any]:
     try:
-        numbers = [kind(part) for part in text.split(",")]
+        numbers = [kind(part) + 0 for part in text.split(",")]  # -0 is 0
     except ValueError:
         numbers = []
-    if not numbers or not all(0 <= number <= most for number in numbers) or len(set(numbers)) != len(numbers):
+    within = text.isascii() and all(0 <= number <= most for number in numbers)
+    if not numbers or not within or len(set(numbers)) != len(numbers):
         raise InvalidInput(f"{rule}, not {text!r}")
     return numbers
 
 
 def parse_names(text: str | None) -> list[str]:
-    """Names from "a,b"; none from nothing."""
-    return [part.strip() for part in (text or "").split(",") if part.strip()]
+    """Names from "a,b"; none where nothing is asked for."""
+    names = [] if text is None else [part.strip() for part in text.split(",")]
+    if not all(names):
+        raise InvalidInput(f"a name is missing in {text!r}: write names with commas between them")
+    return names

@@ -16,8 +16,11 @@ from benchmarks.answering.registry import read_answer_mode
 from benchmarks.records.config import Recipe, RunConfig
 from mtl_lora.errors import unknown
 
-PROTOCOLS = ("matched", "paper")
 RANK, ALPHA = 8, 16  # of the released example, for every method
+PROTOCOLS = {
+    "matched": "at each budget as many adapter parameters for each method, and one recipe for all",
+    "paper": f"each method as released, all at rank {RANK}: parameters, rates, warm-ups and lengths differ",
+}
 
 
 @dataclass(frozen=True)

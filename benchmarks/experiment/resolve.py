@@ -27,10 +27,10 @@ Settings = TypeVar("Settings", Recipe, Backbone)
 
 def studies(options: StudyOptions) -> list[Study]:
     """What the options ask for: a study for each conflict, one where the data knows none."""
-    if options.budget and options.protocol == "paper":
+    if options.budget is not None and options.protocol == "paper":
         raise InvalidInput("protocol paper has the released rank for every method: --budget goes with protocol matched")
     suite, source = find_suite(options.suite), Source(options.mirror, options.features)
-    preset = find_preset(options.preset or suite.preset, suite.pictures)
+    preset = find_preset(_given(options.preset, suite.preset), suite.pictures)
     backbone, protocol = _backbone(options, preset), options.protocol
     own = read_answer_mode(preset.answering) if preset.answering else None
     mode = own if type(own) in answer_modes_for(suite) else default_answer_mode(suite, backbone, protocol)
@@ -41,12 +41,12 @@ def studies(options: StudyOptions) -> list[Study]:
         task_names=parse_names(options.tasks),
         backbone=pin_backbone(backbone, source),
         recipe=_replace(preset.recipe, {name: getattr(options, name) for name in RECIPE}),
-        precision=options.precision or preset.precision,
+        precision=_given(options.precision, preset.precision),
         budgets=parse_names(options.budget) or [preset.budget],
-        methods=parse_methods(options.methods or ("all" if protocol == "paper" else preset.methods)),
+        methods=parse_methods(_given(options.methods, "all" if protocol == "paper" else preset.methods)),
         seeds=parse_seeds(options.seeds),
         source=source,
-        mode=parse_answer_mode(options.answer, mode) if options.answer else mode,
+        mode=mode if options.answer is None else parse_answer_mode(options.answer, mode),
         protocol=protocol,
         split=options.split,
         max_train=options.max_train,
@@ -86,9 +86,12 @@ def pin_vision(mode: VisionLanguage, source: Source, backbone: Backbone) -> Visi
         raise InvalidInput(f"{mode.vision} does not say how wide its features are: give vision_width=")
     if mode.vision_width not in (0, width):
         raise InvalidInput(f"features of {mode.vision} have width {width}, not vision_width={mode.vision_width}")
-    end = source.tokenizer(backbone.id, backbone.revision).eos_token_id if mode.end < 0 else mode.end
+    end = source.tokenizer(backbone.id, backbone.revision).eos_token_id if mode.end == -1 else mode.end
     if end is None:
         raise InvalidInput(f"the tokenizer of {backbone.id} has no token that ends a text: give end=")
+    words = source.config(backbone.id, backbone.revision).get_text_config().vocab_size
+    if not 0 <= end < words:
+        raise InvalidInput(f"end must be one of the {words} tokens of {backbone.id}, from 0 on, or -1: not {end}")
     revision = mode.vision_revision or source.revision(mode.vision)
     return dataclasses.replace(mode, vision_revision=revision, vision_width=width, end=end)
 
@@ -103,6 +106,10 @@ def _backbone(options: StudyOptions, preset: Preset) -> Backbone:
     if options.backbone is None:
         return _replace(preset.backbone, changed)
     return _replace(dataclasses.replace(preset.backbone, id=options.backbone, revision=None), changed)
+
+
+def _given(option: str | None, default: str) -> str:
+    return default if option is None else option
 
 
 def _replace(preset: Settings, changed: dict[str, object]) -> Settings:
