@@ -20,8 +20,8 @@ from benchmarks.options import RESULTS, Results, RunId, TaskName, source_of, wit
 from mtl_lora.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from benchmarks.experiment.config import RunConfig
     from benchmarks.experiment.study import Study
+    from benchmarks.records.config import RunConfig
 
 app = typer.Typer(
     add_completion=False,

@@ -60,8 +60,8 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_later(
     assert f"a checkpoint cannot be written to {tmp_path}" in line
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     assert mtl_lora(*arguments(tiny, tmp_path)) == 0
-    (record,), (whole,) = RunStore(tmp_path).all(), finished.all()
-    assert record["scores"] == whole["scores"]
+    (record,), (whole,) = RunStore(tmp_path).finished(), finished.finished()
+    assert record.scores == whole.scores
 
 
 def test_what_cannot_be_written_whole_leaves_nothing(full_disk: None, tmp_path: Path) -> None:
@@ -102,8 +102,8 @@ def test_a_closed_standard_input(
     finished: RunStore, tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr("sys.stdin", None)
-    (record,) = finished.all()
-    assert mtl_lora("predict", record["id"], "--task", "cola", "--results", finished.folder, "--mirror", tiny) == 2
+    (record,) = finished.finished()
+    assert mtl_lora("predict", record.id, "--task", "cola", "--results", finished.folder, "--mirror", tiny) == 2
     assert capsys.readouterr().err == "mtl-lora: standard input is closed: give a file of texts\n"
 
 
@@ -111,10 +111,10 @@ def test_a_closed_standard_input(
 def test_texts_that_are_not_utf_8(
     content: bytes, finished: RunStore, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    (record,) = finished.all()
+    (record,) = finished.finished()
     (tmp_path / "texts").write_bytes(b"w1 good\n" + content)
     used = ["--results", finished.folder, "--mirror", tiny]
-    assert mtl_lora("predict", record["id"], "--task", "cola", tmp_path / "texts", *used) == 2
+    assert mtl_lora("predict", record.id, "--task", "cola", tmp_path / "texts", *used) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert "line 2 is not text in UTF-8" in line
 
@@ -162,6 +162,6 @@ def test_the_revision_is_that_of_the_packages_own_checkout_or_none(tmp_path: Pat
     git(own, "add", "-A")
     git(own, "commit", "-m", "own")
     monkeypatch.setenv("GIT_DIR", str(tmp_path / ".git"))
-    assert environment._git() == {"revision": environment._git()["revision"], "dirty": False}
+    found = environment._git()
     monkeypatch.delenv("GIT_DIR")
-    assert environment._git()["revision"] == git(own, "rev-parse", "HEAD")
+    assert found is not None and not found.dirty and found.revision == git(own, "rev-parse", "HEAD")
