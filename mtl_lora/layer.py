@@ -120,7 +120,7 @@ class AdaptedLinear(nn.Module):
         """(W x + U z) * scale + bias."""
         y, bias = F.linear(x, self.base.weight), self.base.bias
         if y.dtype == _adapter_dtype(y):
-            y = y.add_(F.linear(z, up)) * scale
+            y = y.add_(F.linear(z, up.to(z.dtype))) * scale
             return y if bias is None else y.add_(bias)
         # In half precision a scale of 1.001 would be rounded to 1; its difference from 1 keeps its digits.
         change = F.linear(z, (up * scale[:, None]).to(z.dtype), None if bias is None else bias.to(z.dtype))
