@@ -38,7 +38,7 @@ class TaskContext:
     Gradient checkpointing runs layers again inside backward, when the pass that set the ids is over, and another one may
     have begun: :meth:`checkpoint` takes the ids along. Without that, a layer that is run in backward is refused.
 
-    proven: for each layer, by the number of dimensions of its input, how many rows a sample has, once
+    proven: for each layer, by the number of dimensions of its input, how many rows a sample had, once
     :func:`mtl_lora.rows.prove_rows` has seen that the rows of one sample come after another's.
     """
 
@@ -47,7 +47,7 @@ class TaskContext:
         if not (names and tasks and len(set(tasks)) == len(tasks)):
             raise InvalidInput(f"task names must be a list of strings that differ from each other, not {tasks!r}")
         self.tasks = tuple(tasks)
-        self.proven: dict[str, dict[int, int]] = {}
+        self.proven: dict[str, dict[int, set[int]]] = {}
         self._batch: Batch | None = None
         self._called: set[str] = set()
         self._read: set[str] = set()
@@ -147,10 +147,11 @@ class TaskContext:
     def _is_proven(self, layer: str, dims: int, rows: int) -> bool:
         """Whether it is known of inputs of so many dimensions and rows a sample.
 
-        One row a sample tells least: flattened tokens of one-token texts lie in the same order either way.
+        One row a sample tells least: flattened tokens of one-token texts lie in the same order either way. And flattened
+        rows may have been chosen by what they hold, as experts do, so each number of them is proven for itself.
         """
-        known = self.proven.get(layer, {}).get(dims, 0)
-        return known > 1 or known == rows
+        known = self.proven.get(layer, {}).get(dims, set())
+        return (dims > 2 and max(known, default=0) > 1) or rows in known
 
     def unproven(self) -> list[str]:
         """Layers whose result is right only if the rows of one sample came after another's, which is not known."""

@@ -46,7 +46,7 @@ def prove_rows(
             raise not_by_sample(layer)
         known = context.proven.setdefault(layer, {})
         for mark, moved in zip(before[layer], after[layer], strict=True):
-            known[mark.dim()] = max(_rows(layer, mark, moved, samples), known.get(mark.dim(), 0))
+            known.setdefault(mark.dim(), set()).add(_rows(layer, mark, moved, samples))
 
 
 def _rows(layer: str, mark: Tensor, moved: Tensor, samples: int) -> int:

@@ -120,6 +120,19 @@ def test_one_row_a_sample_proves_nothing_of_several() -> None:
         model(numbers(), task_ids=IDS)
 
 
+def test_rows_that_were_in_order_by_chance_are_looked_at_again() -> None:
+    model, x = adapted(chosen_tokens, MTLLoRA(rank=2)), numbers(length=4)
+    x[:, :2, 0], x[:, 2:, 0] = 1, 0  # the median is 0 and two tokens of every sample are chosen
+    mixed = model(x, task_ids=IDS)
+    torch.testing.assert_close(mixed[1], model(x[1:2], task_ids=IDS[1:2])[0])
+    x[0, :, 0], x[1:, 1, 0] = 1, 0  # four and three times one: no longer a multiple
+    with pytest.raises(InvalidInput, match="layer is not given the rows of one sample after another"):
+        model(x, task_ids=IDS)
+    x[1, :, 0], x[2:, :, 0] = 0, 0  # four of the first sample: a multiple, but not in order
+    with pytest.raises(InvalidInput, match="layer is not given the rows of one sample after another"):
+        model(x, task_ids=IDS)
+
+
 def test_methods_without_tasks_prove_nothing() -> None:
     model = adapted(sequence_first, LoRA(rank=2))
     model(numbers(), task_ids=IDS)
@@ -146,7 +159,7 @@ def test_the_same_text_for_every_task_is_enough() -> None:
 def test_half_precision_hides_nothing(make: Callable[[], nn.Module], target: str, dtype: torch.dtype) -> None:
     model = AdaptedModel(make().to(dtype), MTLLoRA(rank=4), TASKS, [target])
     model(tokens(), task_ids=[0, 1, 2, 0, 1, 2])
-    assert all(model.context.proven[name] == {3: 5} for name, _ in model.layers())
+    assert all(model.context.proven[name] == {3: {5}} for name, _ in model.layers())
 
 
 def test_a_part_of_the_model_called_past_it_is_refused_until_the_model_has_shown_its_rows() -> None:
