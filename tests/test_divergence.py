@@ -12,6 +12,7 @@ from tiny_mirror import CAUSAL, ENCODER, make_mirror
 from tiny_pictures import SEQ2SEQ, VISION, make_pictures
 
 from benchmarks.records.config import Recipe
+from benchmarks.records.store import RunStore
 from benchmarks.training.divergence import Diverged, refuse_diverged
 from mtl_lora import InvalidInput
 
@@ -46,36 +47,33 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_last_step_that_diverges_leaves_no_record(
-    mode: str, tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture
-) -> None:
+def test_a_last_step_that_diverges_has_no_score(mode: str, tiny: Path, tmp_path: Path) -> None:
     common = ["--mirror", tiny, "--features", tmp_path / "features", "--results", tmp_path]
-    assert mtl_lora("run", *MODES[mode], *FAST, *STEP, *common) == 2
-    (line,) = capfd.readouterr().err.strip().splitlines()
-    assert "diverged" in line and "try a lower --learning-rate" in line
-    assert not list(tmp_path.glob("runs/*"))
+    assert mtl_lora("run", *MODES[mode], *FAST, *STEP, *common) == 1
+    (failure,) = RunStore(tmp_path).failed()
+    assert failure.status == "diverged" and "try a lower --learning-rate" in failure.failure.message
 
 
 @pytest.mark.parametrize("method", ["dora", "multilora", "moelora", "mtl-lora", "lora-per-task", "full"])
-def test_every_method_diverges_alike(method: str, tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+def test_every_method_diverges_alike(method: str, tiny: Path, tmp_path: Path) -> None:
     options = [*FAST, *STEP, "--methods", method, "--budget", "12000", "--mirror", tiny, "--results", tmp_path]
-    assert mtl_lora("run", *MODES["heads"], *options) == 2
-    assert f"{method}" in (line := capfd.readouterr().err) and "diverged" in line
-    assert not list(tmp_path.glob("runs/*"))
+    assert mtl_lora("run", *MODES["heads"], *options) == 1
+    (failure,) = RunStore(tmp_path).failed()
+    assert (failure.status, failure.config.method.name) == ("diverged", method)
 
 
 def test_each_part_of_a_run_is_looked_at() -> None:
     model, fine, broken = torch.nn.Linear(2, 1), np.ones(3), np.array([1.0, np.inf])
-    refuse_diverged("a run", [0.5], model, [fine])
-    with pytest.raises(Diverged, match=r"a run diverged: the loss became nan; try a lower --learning-rate"):
-        refuse_diverged("a run", [0.5, np.nan], model, [fine])
-    with pytest.raises(Diverged, match=r"a run diverged: an answer is no number"):
-        refuse_diverged("a run", [0.5], model, [fine, broken])
+    refuse_diverged([0.5], model, [fine])
+    with pytest.raises(Diverged, match=r"the loss became nan; try a lower --learning-rate"):
+        refuse_diverged([0.5, np.nan], model, [fine])
+    with pytest.raises(Diverged, match=r"an answer is no number"):
+        refuse_diverged([0.5], model, [fine, broken])
     torch.nn.init.constant_(model.bias, torch.inf)
-    with pytest.raises(Diverged, match=r"a run diverged: bias is no number"):
-        refuse_diverged("a run", [0.5], model, [fine])
+    with pytest.raises(Diverged, match=r"bias is no number"):
+        refuse_diverged([0.5], model, [fine])
     model.bias.requires_grad_(False)
-    refuse_diverged("a run", [0.5], model, [fine])
+    refuse_diverged([0.5], model, [fine])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -1.0, 2.0])

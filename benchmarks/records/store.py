@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +31,11 @@ class RunStore:
 
     def record_path(self, run_id: str) -> Path:
         return self.folder / "runs" / f"{run_id}.json"
+
+    @property
+    def leases(self) -> Path:
+        """The folder of the leases of runs, where their checkpoints are too."""
+        return self.folder / "checkpoints"
 
     def checkpoints(self, run_id: str) -> Path:
         return self.folder / "checkpoints" / run_id
@@ -73,24 +76,6 @@ class RunStore:
 
     def _all(self) -> Iterator[Record]:
         return map(read_record, sorted((self.folder / "runs").glob("*.json")))
-
-    @contextmanager
-    def claim(self, run_id: str) -> Iterator[bool]:
-        """Hold a run for this process. Gives whether it could be had, or another process holds it.
-
-        The lock goes with the process that holds it, however that ends.
-        """
-        path = self.folder / "checkpoints" / f"{run_id}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
-                if self.find(run_id):  # whoever opened it meanwhile will see the record
-                    path.unlink(missing_ok=True)
 
     def write(self, record: RunRecord, predictions: pd.DataFrame, save: Callable[[Path], Any]) -> Path:
         """Write a finished run. predictions: columns task, row, label, prediction. save: writes the trained tensors to a

@@ -13,20 +13,20 @@ from mtl_lora import InvalidInput, trained_tensors
 class Diverged(InvalidInput):
     """Training went to values that are no numbers, so that there is nothing to score."""
 
-    def __init__(self, run: str, what: str) -> None:
-        super().__init__(f"{run} diverged: {what}; try a lower --learning-rate")
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}; try a lower --learning-rate")
 
 
-def refuse_diverged(run: str, losses: Iterable[float], model: nn.Module, outputs: Iterable[np.ndarray]) -> None:
+def refuse_diverged(losses: Iterable[float], model: nn.Module, outputs: Iterable[np.ndarray]) -> None:
     """Raise Diverged where a loss, a trained tensor or an output on the scored rows is nan or infinite.
 
     All three are looked at: a last step that is too long leaves finite losses, and weights so large that outputs overflow.
     """
     for loss in losses:
         if not np.isfinite(loss):
-            raise Diverged(run, f"the loss became {loss}")
+            raise Diverged(f"the loss became {loss}")
     for name, tensor in trained_tensors(model).items():
         if not tensor.isfinite().all():
-            raise Diverged(run, f"{name} is no number")
+            raise Diverged(f"{name} is no number")
     if not all(np.isfinite(values).all() for values in outputs):
-        raise Diverged(run, "an answer is no number")
+        raise Diverged("an answer is no number")

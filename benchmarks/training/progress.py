@@ -2,46 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from benchmarks.progress import Phase, phase
+Watch = Callable[[str, int, int], None]  # gets the phase, how many of its steps or batches are done, and of how many
 
 
 class ProgressReport(TrainerCallback):
-    """Shows training steps and evaluation batches of one run."""
+    """Tells training steps and evaluation batches of one run, and keeps how far it came: ``step`` and ``losses``."""
 
-    def __init__(self, evaluation_batches: int) -> None:
-        self.evaluation_batches = evaluation_batches
-        self.phase: Phase | None = None
+    def __init__(self, evaluation_batches: int, watch: Watch) -> None:
+        self.evaluation_batches, self.watch = evaluation_batches, watch
+        self.scored = 0
+        self.state = TrainerState()
+
+    @property
+    def step(self) -> int:
+        """The last step that was done."""
+        return self.state.global_step
+
+    @property
+    def losses(self) -> list[float]:
+        """The losses logged so far."""
+        return [entry["loss"] for entry in self.state.log_history if "loss" in entry]
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self._open("train", state.max_steps, state.global_step, state)
+        self.state = state
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self.phase.advance(state.global_step)
-
-    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self.close()
+        self.watch("train", state.global_step, state.max_steps)
 
     def on_prediction_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        if self.phase is None:
-            self._open("evaluate", self.evaluation_batches, 0, state)
-        self.phase.advance()
-
-    def on_predict(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, *_: Any, **kwargs: Any
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End what is shown, however the run ended: a bar left open hides the cursor."""
-        if self.phase is not None:
-            self.phase.close()
-        self.phase = None
-
-    def _open(self, name: str, total: int, done: int, state: TrainerState) -> None:
-        self.phase = phase(name, total, done, state.is_world_process_zero)
+        self.scored += 1
+        self.watch("evaluate", self.scored, self.evaluation_batches)

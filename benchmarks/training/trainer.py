@@ -36,17 +36,22 @@ class Execution:
     accumulation: int = 1
     gradient_checkpointing: bool = False
 
+    def rows_at_once(self, batch_size: int) -> int:
+        """The rows of a batch that a device reads at once. InvalidInput where they cannot be the same for all devices."""
+        world = int(os.environ.get("WORLD_SIZE", 1))
+        share, rest = divmod(batch_size, world * self.accumulation)
+        if rest:
+            raise InvalidInput(
+                f"a batch of {batch_size} cannot be split over {world} devices x {self.accumulation} micro-batches"
+            )
+        return share
+
 
 def training_arguments(
     run: RunConfig, recipe: Recipe, checkpoints: Path, execution: Execution, samples: int
 ) -> TrainingArguments:
     """The Trainer's arguments for a run of ``samples`` rows in all."""
-    world = int(os.environ.get("WORLD_SIZE", 1))
-    share, rest = divmod(recipe.batch_size, world * execution.accumulation)
-    if rest:
-        raise InvalidInput(
-            f"a batch of {recipe.batch_size} cannot be split over {world} devices x {execution.accumulation} micro-batches"
-        )
+    share = execution.rows_at_once(recipe.batch_size)
     total = samples // recipe.batch_size
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
@@ -117,12 +122,9 @@ class MarkComplete(TrainerCallback):
 class StopAtNaN(TrainerCallback):
     """Ends a run whose loss is no number, rather than train it to the end."""
 
-    def __init__(self, title: str) -> None:
-        self.title = title
-
     def on_log(self, args: TrainingArguments, state: Any, control: Any, logs: dict[str, float], **kwargs: Any) -> None:
         if not np.isfinite(logs.get("loss", 0.0)):
-            raise Diverged(self.title, f"the loss became {logs['loss']}")
+            raise Diverged(f"the loss became {logs['loss']}")
 
 
 def last_checkpoint(folder: Path) -> Path | None:

@@ -1,0 +1,68 @@
+"""What an engine is: runs go in, and their files are in the store when they come out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from benchmarks.experiment.study import Study
+from benchmarks.records.config import RunConfig
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to do, and the study that has its data and sources."""
+
+    run: RunConfig
+    study: Study
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: ``done`` of ``total`` steps or batches of a phase."""
+
+    run_id: str
+    phase: str
+    done: int
+    total: int
+
+
+Tell = Callable[[Progress], None]
+
+
+class Engine(ABC):
+    """Does runs, ``slots`` at a time; a context, at whose end nothing of it runs any more.
+
+    leads: False in all but the first of several processes that do every run together.
+    """
+
+    slots: int
+    leads = True
+
+    @abstractmethod
+    def submit(self, job: Job) -> None:
+        """Start a run; a slot is free. One that was begun before, here or elsewhere, goes on from its last checkpoint."""
+
+    @abstractmethod
+    def wait(self, seconds: float, tell: Tell) -> list[str]:
+        """The ids of the runs that ended, waiting for at most so long; whether they finished or not, the store knows.
+
+        tell: gets what the others do meanwhile.
+
+        Raises:
+            InvalidInput: what was asked for is wrong.
+        """
+
+    def agree(self, decision: str) -> str:
+        """What the process that leads decided."""
+        return decision
+
+    def __enter__(self) -> Self:
+        return self
+
+    @abstractmethod
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Stop at once what still runs: it is gone on with later, from its last checkpoint."""

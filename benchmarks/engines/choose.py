@@ -1,0 +1,33 @@
+"""Which engine does the runs of a command, and with how many workers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import torch
+
+from benchmarks.engines.base import Engine, Job
+from benchmarks.engines.in_process import InProcess
+from benchmarks.engines.local import Local
+from benchmarks.records.store import RunStore
+from benchmarks.training.trainer import Execution
+from mtl_lora.errors import InvalidInput
+
+
+def choose(jobs: Sequence[Job], store: RunStore, execution: Execution, workers: int | None, per_gpu: int) -> Engine:
+    """Worker processes where they do the jobs sooner than this process alone.
+
+    Args:
+        workers: So many, or None: as many as there are runs left and cores (or GPUs, times per_gpu) to do them.
+    """
+    together = int(os.environ.get("WORLD_SIZE", 1))
+    if together > 1 and (workers or 1) > 1:
+        raise InvalidInput(f"under torchrun all {together} processes do each run together: --workers goes without torchrun")
+    cores, gpus = len(os.sched_getaffinity(0)), torch.cuda.device_count()
+    left = sum(not store.record_path(job.run.id).exists() for job in jobs)
+    workers = min(gpus * per_gpu or cores if workers is None else workers, left)
+    if workers <= 1 or together > 1:
+        return InProcess(store, execution)
+    threads = min(max(cores // workers, 1), torch.get_num_threads())  # the latter knows OMP_NUM_THREADS
+    return Local(store, execution, workers, threads, gpus)

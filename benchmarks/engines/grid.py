@@ -1,0 +1,134 @@
+"""A grid of runs: what is left to do is claimed, handed to an engine and watched; what failed is said at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+
+from benchmarks.engines.base import Engine, Job, Progress
+from benchmarks.engines.view import View
+from benchmarks.experiment.study import Study
+from benchmarks.records.leases import Leases, read_lease
+from benchmarks.records.schema import FailureRecord, Record
+from benchmarks.records.store import RunStore
+from benchmarks.records.sweep import sweep
+
+POLL_SECONDS = 5.0
+
+
+def jobs_of(studies: Sequence[Study]) -> list[Job]:
+    """Every run of the studies, seed by seed, so that a grid cut short has whole comparisons."""
+    jobs = [Job(run, study) for study in studies for run in study.runs()]
+    return sorted(jobs, key=lambda job: studies[0].seeds.index(job.run.seed))
+
+
+def run_grid(jobs: Sequence[Job], store: RunStore, engine: Engine, retry_failed: bool = False, wait: bool = True) -> bool:
+    """Do every run that has no record yet. Gives whether all of them have finished, here or elsewhere, now or earlier.
+
+    Several grids may work on one folder: a run that another one holds is left to the end.
+
+    Args:
+        retry_failed: Do runs again whose record says that they diverged or failed.
+        wait: For runs that others hold, to do them here if those end without a record.
+    """
+    grid = _Grid(jobs, store, engine, retry_failed)
+    with ExitStack() as stack:
+        if engine.leads:
+            sweep(store)
+            stack.callback(sweep, store)
+        for part in (closing(grid.leases), grid.view, engine):
+            stack.enter_context(part)
+        grid.run(wait)
+    return grid.summary()
+
+
+class _Grid:
+    def __init__(self, jobs: Sequence[Job], store: RunStore, engine: Engine, retry_failed: bool) -> None:
+        self.store, self.engine = store, engine
+        self.leases = Leases(store.leases)
+        self.view = View(jobs, store, engine.slots, engine.leads)
+        self.running: dict[str, Job] = {}
+        self.waiting = list(jobs)
+        self.again: dict[str, FailureRecord] = {}  # failures that are to be tried again
+        for record in filter(None, map(self._record, jobs)):
+            if isinstance(record, FailureRecord) and retry_failed:
+                self.again[record.id] = record
+            else:
+                self.view.counted(record)
+        failed = len(self.view.failures)
+        hint = f", {failed} failed (--retry-failed does them again)" if failed else ""
+        self.view.say(f"{len(jobs)} runs, {len(self.view.finished)} finished already{hint}; results in {store.folder}")
+
+    def run(self, wait: bool) -> None:
+        announced = ""
+        while self.waiting or self.running:
+            while len(self.running) < self.engine.slots and (job := self._next()):
+                self.running[job.run.id] = job
+                self.view.started(job)
+                self.engine.submit(job)
+            if self.running:
+                for run_id in self.engine.wait(POLL_SECONDS, self._progress):
+                    self._ended(self.running.pop(run_id))
+                continue
+            held = self._held()
+            if self.waiting and held != announced:
+                self.view.say(held)
+                announced = held
+            if not wait:
+                return
+            time.sleep(POLL_SECONDS)
+        if announced:
+            self.view.say("the runs that others held have ended")
+
+    def summary(self) -> bool:
+        """Say what has failed."""
+        for failure in self.view.failures.values():
+            at = f"{failure.status} at step {failure.failure.step}"
+            self.view.say(f"{failure.config.title} ({failure.id}): {at}: {failure.failure.message}")
+        return not self.view.failures
+
+    def _next(self) -> Job | None:
+        """A run that is ours to do from now on. Those that have a record are left out."""
+        for job in list(self.waiting):
+            state = self.engine.agree(self._claim(job) if self.engine.leads else "")
+            if state == "held":
+                continue
+            self.waiting.remove(job)
+            if state == "ours":
+                return job
+            self.view.counted(self._record(job))
+        return None
+
+    def _claim(self, job: Job) -> str:
+        """Whether a run is "ours", "held" by another process, or "done"."""
+        run_id = job.run.id
+        if self._done(job):
+            return "done"
+        if not self.leases.take(run_id):
+            return "held"
+        if not self._done(job):
+            return "ours"
+        self.leases.give_up(run_id)  # it was written just before the lease could be had
+        return "done"
+
+    def _done(self, job: Job) -> bool:
+        return self._record(job) not in (None, self.again.get(job.run.id))
+
+    def _record(self, job: Job) -> Record | None:
+        return self.store.find(job.run.id) or self.store.find_failure(job.run.id)
+
+    def _progress(self, progress: Progress) -> None:
+        words = self.view.progress(progress)
+        if self.engine.leads:
+            self.leases.say(progress.run_id, words)
+
+    def _ended(self, job: Job) -> None:
+        self.view.ended(job.run.id, self._record(job))
+        if self.engine.leads:
+            self.leases.give_up(job.run.id)
+
+    def _held(self) -> str:
+        """Who holds what is left."""
+        holders = {str(holder) for job in self.waiting if (holder := read_lease(self.store.leases / f"{job.run.id}.lease"))}
+        return f"waiting for {len(self.waiting)} runs that are done by {', '.join(sorted(holders))}"

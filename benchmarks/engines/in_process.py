@@ -1,0 +1,43 @@
+"""Runs one after another in this process, or in all processes of a torchrun job together."""
+
+from __future__ import annotations
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
+
+from benchmarks.engines.attempt import attempt
+from benchmarks.engines.base import Engine, Job, Tell
+from benchmarks.records.store import RunStore
+from benchmarks.training.runner import Runner
+from benchmarks.training.trainer import Execution
+from mtl_lora.errors import InvalidInput
+
+
+class InProcess(Engine):
+    """One run at a time, here. ``wait`` returns when it has ended."""
+
+    slots = 1
+
+    def __init__(self, store: RunStore, execution: Execution) -> None:
+        self.process = PartialState(cpu=not torch.cuda.is_available())
+        self.leads = self.process.is_main_process
+        self.runner = Runner(store, execution)
+        self.job: Job | None = None
+
+    def submit(self, job: Job) -> None:
+        self.job = job
+
+    def wait(self, seconds: float, tell: Tell) -> list[str]:
+        job, self.job = self.job, None
+        if attempt(self.runner, job, tell) == "failed" and self.process.num_processes > 1:
+            raise InvalidInput(
+                f"{job.run.title} failed in one of {self.process.num_processes} processes, which ends them all"
+            )
+        return [job.run.id]
+
+    def agree(self, decision: str) -> str:
+        return broadcast_object_list([decision])[0]
+
+    def __exit__(self, *error: object) -> None:
+        self.job = None

@@ -1,0 +1,178 @@
+"""Worker processes on this machine, each with its share of the cores or a GPU."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+import torch
+
+from benchmarks.engines.attempt import attempt, failure_of
+from benchmarks.engines.base import Engine, Job, Progress, Tell
+from benchmarks.experiment.study import Study
+from benchmarks.quiet import quiet
+from benchmarks.records.store import RunStore
+from benchmarks.training.runner import Runner
+from benchmarks.training.trainer import Execution
+from mtl_lora.errors import InvalidInput
+
+ATTEMPTS = 3  # at a run whose process is killed
+TELL_SECONDS = 0.2
+
+
+@dataclass(eq=False)
+class _Worker:
+    """A process that does runs. studies: those it has; they are sent once."""
+
+    process: BaseProcess
+    connection: Connection
+    studies: list[Study] = field(default_factory=list)
+    job: Job | None = None
+
+    def send(self, job: Job) -> None:
+        """Let it do a run."""
+        self.job = job
+        place = next((i for i, study in enumerate(self.studies) if study is job.study), None)
+        if place is None:
+            self.studies.append(job.study)
+        self.connection.send((job.run, place, job.study if place is None else None))
+
+
+class Local(Engine):
+    """``workers`` processes. A run whose process was killed is begun again by another, ATTEMPTS times in all.
+
+    threads: of each worker. gpus: how many of them the workers share; with none, they use processor cores alone.
+    """
+
+    def __init__(self, store: RunStore, execution: Execution, workers: int, threads: int, gpus: int = 0) -> None:
+        self.slots = workers
+        self.store, self.execution, self.threads, self.gpus = store, execution, threads, gpus
+        self.workers: list[_Worker] = []
+        self.killed: Counter[str] = Counter()
+
+    def submit(self, job: Job) -> None:
+        self.workers = [worker for worker in self.workers if worker.job or worker.process.is_alive()]
+        idle = next((worker for worker in self.workers if worker.job is None), None)
+        (idle or self._start()).send(job)
+
+    def wait(self, seconds: float, tell: Tell) -> list[str]:
+        deadline = time.monotonic() + seconds
+        ended: list[str] = []
+        while not ended and (left := deadline - time.monotonic()) > 0:
+            busy = {worker.connection: worker for worker in self.workers if worker.job}
+            for connection in wait(list(busy), left):
+                ended += self._read(busy[connection], tell)
+        return ended
+
+    def _read(self, worker: _Worker, tell: Tell) -> list[str]:
+        """What a worker has sent: the id of its run where that ended."""
+        try:
+            message = worker.connection.recv()
+        except (EOFError, OSError):
+            return self._replace(worker)
+        if isinstance(message, Progress):
+            tell(message)
+            return []
+        if isinstance(message, Exception):
+            raise message
+        worker.job = None
+        return [message]
+
+    def _replace(self, worker: _Worker) -> list[str]:
+        worker.process.join()
+        self.workers.remove(worker)
+        run = worker.job.run
+        self.killed[run.id] += 1
+        if self.killed[run.id] < ATTEMPTS:
+            self.submit(worker.job)
+            return []
+        message = (
+            f"its process ended {ATTEMPTS} times with status {worker.process.exitcode} (-9: killed, perhaps for memory)"
+        )
+        self.store.write_failure(failure_of(run, "failed", message, self.execution), message)
+        return [run.id]
+
+    def _start(self) -> _Worker:
+        context = get_context("spawn")
+        ours, theirs = context.Pipe()
+        used = {worker.process.name for worker in self.workers}
+        name = next(str(number) for number in range(self.slots) if str(number) not in used)
+        arguments = (theirs, self.store, self.execution, self.threads)
+        process = context.Process(target=_serve, args=arguments, name=name, daemon=True)
+        surroundings = {
+            "OMP_NUM_THREADS": str(self.threads),
+            "TOKENIZERS_PARALLELISM": "false",
+            "PYTHONWARNINGS": "ignore:resource_tracker:UserWarning",  # of what is left of workers that were killed
+        }
+        if self.gpus:
+            surroundings["CUDA_VISIBLE_DEVICES"] = _device(int(name) % self.gpus)
+        with _environment(surroundings):
+            process.start()
+        theirs.close()
+        self.workers.append(_Worker(process, ours))
+        return self.workers[-1]
+
+    def __exit__(self, *error: object) -> None:
+        for worker in self.workers:
+            worker.process.kill()
+        for worker in self.workers:
+            worker.process.join()
+        self.workers.clear()
+
+
+def _serve(connection: Connection, store: RunStore, execution: Execution, threads: int) -> None:
+    """Do what is asked for, in a process of its own, until it is killed or the one that started it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the one that started this process ends it
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(threads)
+    quiet()
+    runner, studies, told = Runner(store, execution), [], 0.0
+
+    def tell(progress: Progress) -> None:
+        nonlocal told
+        if time.monotonic() - told > TELL_SECONDS:
+            connection.send(progress)
+            told = time.monotonic()
+
+    while True:
+        run, place, study = connection.recv()
+        if study is not None:
+            studies.append(study)
+        try:
+            attempt(runner, Job(run, studies[-1 if place is None else place]), tell)
+        except (InvalidInput, OSError) as error:
+            connection.send(InvalidInput(str(error)))
+        else:
+            connection.send(run.id)
+
+
+def _end_with_parent() -> None:
+    wait([parent_process().sentinel])
+    os._exit(1)
+
+
+def _device(number: int) -> str:
+    """A GPU of those that this process may see."""
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return seen.split(",")[number] if seen else str(number)
+
+
+@contextmanager
+def _environment(changes: dict[str, str]) -> Iterator[None]:
+    """What a process that is started inside finds in its environment: some of it is read before any code of ours runs."""
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
