@@ -44,10 +44,10 @@ class MoELoRA(Method):
 
     @classmethod
     def rank_step(cls, settings: Mapping[str, Any]) -> int:
-        return settings.get("experts", cls.experts)
+        return int(settings.get("experts", cls.experts))
 
     def shapes(self, d_in: int, d_out: int, num_tasks: int) -> Shapes:
-        experts = {"A": (self.rank, d_in), "B": (d_out, self.rank)}  # the E experts stacked
+        experts: Shapes = {"A": (self.rank, d_in), "B": (d_out, self.rank)}  # the E experts stacked
         return {**experts, **self._gate_shapes(num_tasks)} if self.gate == "layer" else experts
 
     def shared_shapes(self, num_tasks: int) -> Shapes:

@@ -67,7 +67,8 @@ def export_peft(model: AdaptedModel, task: str, folder: Path | str, base_name: s
     """
     if not model.count():
         raise InvalidInput(f"{model.method.name} trains no adapter, so there is none to export")
-    index, tensors, rank = model.context.index(task), {}, 0
+    index, rank = model.context.index(task), 0
+    tensors: dict[str, Tensor] = {}
     for name, layer in model.layers():
         a, b = layer.fold(index)
         rank = a.shape[0]
@@ -131,7 +132,7 @@ def _plain_on_meta(model: AdaptedModel) -> nn.Module:
     """The base without adapters and without memory: a copy in which every tensor lies on the meta device."""
     empty: dict[int, Any] = {id(b): b.to("meta") for b in model.base.buffers()}
     empty |= {id(p): nn.Parameter(p.to("meta"), requires_grad=False) for p in model.base.parameters()}
-    base = copy.deepcopy(model.base, empty)
+    base: nn.Module = copy.deepcopy(model.base, empty)
     for name, layer in [(name, module) for name, module in base.named_modules() if isinstance(module, AdaptedLinear)]:
         parent, _, child = name.rpartition(".")
         setattr(base.get_submodule(parent), child, layer.base)

@@ -70,7 +70,7 @@ class TaskContext:
         finally:
             self._batch = previous
 
-    def checkpoint(self, checkpoint: Callable, function: Callable, *args: Any) -> Any:
+    def checkpoint(self, checkpoint: Callable[..., Any], function: Callable[..., Any], *args: Any) -> Any:
         """``checkpoint(function, *args)``, where every run of ``function`` has the task ids of now.
 
         checkpoint: ``torch.utils.checkpoint.checkpoint`` or one like it, reentrant or not.
@@ -79,7 +79,7 @@ class TaskContext:
             function = partial(self._run, self._batch.one_hot, function)
         return checkpoint(function, *args)
 
-    def _run(self, one_hot: Tensor, function: Callable, *args: Any) -> Any:
+    def _run(self, one_hot: Tensor, function: Callable[..., Any], *args: Any) -> Any:
         with self._use(one_hot):
             return function(*args)
 
@@ -102,7 +102,7 @@ class TaskContext:
             if torch.compiler.is_compiling():
                 require_all(right, f"a task id is out of range; the tasks are {self.describe()}")
             elif not right.all():
-                self.index(tasks[~right][0].item())
+                self.index(int(tasks[~right][0]))
         return tasks
 
     def index(self, task: int | str) -> int:
@@ -129,16 +129,16 @@ class TaskContext:
         and flattened tokens are laid out. Where this is not proven of ``layer``, :meth:`unproven` will name it.
         Picking cores by a one-hot product keeps backward deterministic, which indexing does not on CUDA.
         """
-        one_hot = self.one_hot()
-        samples = len(one_hot)
+        batch = self._batch_of_now()
+        one_hot, samples = batch.one_hot, len(batch.one_hot)
         if len(z) % samples:
-            if not self._batch.of_one_task():
+            if not batch.of_one_task():
                 raise not_by_sample(layer)
             one_hot, samples = one_hot[:1], 1
         elif samples > 1 and not self._is_proven(layer, z.dim(), z[..., 0].numel() // samples):
             if torch.compiler.is_compiling():
                 raise InvalidInput("run the adapted model once on several samples before it is compiled")
-            self._batch.unproven.append(layer)
+            batch.unproven.append(layer)
         picked = (one_hot.to(core.device, core.dtype) @ core.flatten(1)).to(z).unflatten(1, core.shape[1:])
         rows = z.reshape(samples, -1, z.shape[-1])
         routed = rows * picked[:, None] if core.dim() == 2 else torch.bmm(rows, picked.transpose(1, 2))
@@ -182,9 +182,12 @@ class TaskContext:
 
     def one_hot(self) -> Tensor:
         """The tasks of the current samples, one-hot (samples, T); InvalidInput where none were given for this pass."""
+        return self._batch_of_now().one_hot
+
+    def _batch_of_now(self) -> Batch:
         backward = _backward_pass()
         if self._batch is not None and self._batch.backward == backward:
-            return self._batch.one_hot
+            return self._batch
         if backward != NO_BACKWARD:
             raise InvalidInput(
                 "a checkpoint past the adapted model lost the tasks of its samples: "

@@ -40,9 +40,10 @@ class AdaptedLinear(nn.Module):
         for constant, value in constants.items():
             self.register_buffer(constant, value, persistent=False)
         self.merged: str | None = None  # the task that is merged into the base; W is kept meanwhile
+        self._unmerged: Tensor | None
         self.register_buffer("_unmerged", None, persistent=False)
-        self.register_state_dict_pre_hook(refuse_merged)
-        self.register_load_state_dict_pre_hook(refuse_merged)
+        self.register_state_dict_pre_hook(refuse_merged)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(refuse_merged)  # type: ignore[no-untyped-call]
         self.train(base.training)
 
     @property
@@ -90,14 +91,16 @@ class AdaptedLinear(nn.Module):
 
     def unmerge(self) -> None:
         """Put the base weight back, bit for bit."""
-        self.base.weight.data, self._unmerged, self.merged = self._unmerged, None, None
+        if self._unmerged is not None:
+            self.base.weight.data, self._unmerged, self.merged = self._unmerged, None, None
 
     def forward(self, x: Tensor) -> Tensor:
         self.context.note_call(self.name)
         if self.merged is not None:
             if self.training and torch.is_grad_enabled():
                 refuse_merged(self)
-            return self.base(x)
+            merged: Tensor = self.base(x)
+            return merged
         params = self._params()
         down, core, up = self.method.factors(params)
         z = self._projected(x, down.to(x.dtype)) * self.method.scaling
@@ -107,7 +110,8 @@ class AdaptedLinear(nn.Module):
         if scale is not None:
             return self._rescaled(x, z, up, scale)
         # In place: autograd keeps none of these sums, and a fresh tensor of outputs costs time and memory.
-        return self.base(x).add_(F.linear(z, up.to(z.dtype)))
+        y: Tensor = self.base(x)
+        return y.add_(F.linear(z, up.to(z.dtype)))
 
     def _projected(self, x: Tensor, down: Tensor) -> Tensor:
         """D x, in training with inputs dropped: of each part of D others where the method has several masks."""

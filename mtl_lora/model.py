@@ -16,7 +16,7 @@ from mtl_lora.context import TaskContext, require_all
 from mtl_lora.errors import InvalidInput
 from mtl_lora.layer import AdaptedLinear, generator, new_parameters, refuse_merged
 from mtl_lora.method import Method
-from mtl_lora.rows import prove_rows
+from mtl_lora.rows import Args, Kwargs, prove_rows
 from mtl_lora.targets import ALL_LINEAR, stacked_weights, target_layers, target_names
 
 BATCH_INPUTS = (  # inputs whose length is the number of samples
@@ -54,20 +54,20 @@ class AdaptedModel(nn.Module):
         if targets == [ALL_LINEAR] and (stacked := stacked_weights(base)):
             warnings.warn(f"{ALL_LINEAR} leaves out weights of three dimensions: {', '.join(stacked)}", stacklevel=2)
         base.requires_grad_(method.trains_base)  # from here on nothing is refused
-        self.base = base
+        self.base: Any = base  # an nn.Module; what else it can do is called too, where it is a model of transformers
         self.method = method
         self.merged: str | None = None
         weight = next(iter(layers.values())).weight
         self.shared = new_parameters(method.shared_shapes(len(tasks)), weight)
         if not weight.is_meta:
             with torch.no_grad():
-                method.initialise_shared(self.shared, lambda tensor: generator(seed, "shared", tensor))
+                method.initialise_shared(dict(self.shared), lambda tensor: generator(seed, "shared", tensor))
         for name, layer in layers.items():
             parent, _, child = name.rpartition(".")
             adapted = AdaptedLinear(layer, method, self.context, self.shared, seed, name)
             setattr(base.get_submodule(parent), child, adapted)
         self.train(base.training)
-        self.register_load_state_dict_pre_hook(refuse_merged)  # before any layer is read
+        self.register_load_state_dict_pre_hook(refuse_merged)  # type: ignore[no-untyped-call] # before any layer is read
         self._keep_tasks_in_checkpoints()
 
     @property
@@ -118,7 +118,7 @@ class AdaptedModel(nn.Module):
                 self._prove_rows((), self._prompts(*args, **kwargs))
         return output
 
-    def _tasks_of_batch(self, args: tuple, kwargs: Mapping[str, Any], task_ids: Any) -> AbstractContextManager[None]:
+    def _tasks_of_batch(self, args: Args, kwargs: Kwargs, task_ids: Any) -> AbstractContextManager[None]:
         if task_ids is None:
             return nullcontext()
         batch, ids = _batch(args, kwargs), self.context.ids(task_ids)
@@ -126,7 +126,7 @@ class AdaptedModel(nn.Module):
             raise InvalidInput(f"{len(ids)} task ids do not fit a batch of {len(batch)}: give one id a sample")
         return self.use_tasks(ids)
 
-    def _prove_rows(self, args: tuple, kwargs: Mapping[str, Any]) -> None:
+    def _prove_rows(self, args: Args, kwargs: Kwargs) -> None:
         """Make sure that in the pass just made each row had the task of its sample; InvalidInput otherwise."""
         batch, layers = _batch(args, kwargs), self.context.unproven()
         length = len(self.context.one_hot() if batch is None else batch)
@@ -166,11 +166,11 @@ class AdaptedModel(nn.Module):
         if self.merged is not None:
             raise InvalidInput(f"task {self.merged} is merged already: unmerge() first")
         index = self.context.index(task)
-        before = self._first_output(check, task)
+        before = None if check is None else self._first_output(check, task)
         for _, layer in self.layers():
             layer.merge(index)
         self.merged = self.tasks[index]
-        if before is None:
+        if check is None or before is None:
             return None
         return (self._first_output(check, task) - before).abs().max().item()
 
@@ -188,7 +188,8 @@ class AdaptedModel(nn.Module):
         for name, layer in list(self.layers()):
             parent, _, child = name.rpartition(".")
             setattr(self.base.get_submodule(parent), child, layer.base)
-        return self.base
+        base: nn.Module = self.base
+        return base
 
     def save_pretrained(self, *_: Any, **__: Any) -> None:
         """Refused: the base's own would write its layers under names that load at random."""
@@ -200,14 +201,12 @@ class AdaptedModel(nn.Module):
     push_to_hub = save_pretrained
 
     @torch.no_grad()
-    def _first_output(self, inputs: Mapping[str, Any] | None, task: str) -> Tensor | None:
-        if inputs is None:
-            return None
+    def _first_output(self, inputs: Mapping[str, Any], task: str) -> Tensor:
         batch = _batch((), inputs)
         if batch is None:
             raise InvalidInput(f"check must hold the inputs of a forward pass, one of {', '.join(BATCH_INPUTS)} among them")
         training = self.training
-        output = self.eval()(**inputs, task_ids=[task] * len(batch))[0].float()
+        output: Tensor = self.eval()(**inputs, task_ids=[task] * len(batch))[0].float()
         self.train(training)
         return output
 
@@ -221,7 +220,7 @@ class AdaptedModel(nn.Module):
             return getattr(self.base, name)
 
 
-def _batch(args: tuple, kwargs: Mapping[str, Any]) -> Tensor | None:
+def _batch(args: Args, kwargs: Kwargs) -> Tensor | None:
     """The input whose length is the number of samples, where one is known."""
     named = [kwargs[name] for name in BATCH_INPUTS if kwargs.get(name) is not None]
     return next((value for value in [*named, *args] if isinstance(value, Tensor)), None)

@@ -16,12 +16,19 @@ from mtl_lora.errors import InvalidInput
 
 CLOSE = 0.1  # of a row's size: rounding moves a row by less, another sample or token by more
 SHARE = 0.9  # of a sample's rows: near-ties of a half-precision expert router send a few elsewhere
+Args = tuple[Any, ...]
+Kwargs = Mapping[str, Any]
 CACHES = ("past_key_values", "cache_params")  # filled by the pass that is to be proven
 
 
 @torch.no_grad()
 def prove_rows(
-    base: nn.Module, context: TaskContext, layers: Sequence[str], length: int, args: tuple, kwargs: Mapping[str, Any]
+    base: nn.Module,
+    context: TaskContext,
+    layers: Sequence[str],
+    length: int,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
 ) -> None:
     """Prove that each layer is given the rows of one sample after another; InvalidInput where it is not.
 
@@ -51,10 +58,11 @@ def prove_rows(
 
 def _rows(layer: str, mark: Tensor, moved: Tensor, samples: int) -> int:
     """How many rows each sample has in an input of the layer, proven."""
-    if len(mark) % samples or not _moved_on(*(m.reshape(samples, -1, m.shape[-1]) for m in (mark, moved)), 0):
+    width = mark.shape[-1]
+    if len(mark) % samples or not _moved_on(mark.reshape(samples, -1, width), moved.reshape(samples, -1, width), 0):
         raise not_by_sample(layer)
     rows = mark[..., 0].numel() // samples
-    if rows > 1 and _moved_on(*(m.reshape(rows, samples, m.shape[-1]) for m in (mark, moved)), 1):
+    if rows > 1 and _moved_on(mark.reshape(rows, samples, width), moved.reshape(rows, samples, width), 1):
         raise InvalidInput(
             f"all rows given to {layer} are alike, so whose they are cannot be told: give other samples first"
         )
@@ -68,7 +76,7 @@ def _moved_on(mark: Tensor, moved: Tensor, dim: int) -> bool:
     return bool((same.float().mean(1 - dim) >= SHARE).all())
 
 
-def _marks(base: nn.Module, layers: Sequence[str], args: tuple, kwargs: Mapping[str, Any]) -> dict[str, list[Tensor]]:
+def _marks(base: nn.Module, layers: Sequence[str], args: Args, kwargs: Kwargs) -> dict[str, list[Tensor]]:
     """A few numbers for each row of each input of the layers, in the order of their calls: (..., 4)."""
     marks: dict[str, list[Tensor]] = {layer: [] for layer in layers}
 

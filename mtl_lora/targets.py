@@ -25,7 +25,8 @@ def target_layers(model: nn.Module, targets: Sequence[str] | str) -> dict[str, n
     if targets == [ALL_LINEAR]:
         # Heads on top of the base model are not part of it; neither is the output embedding.
         inside = set(getattr(model, "base_model", model).modules())
-        output = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+        find_output = getattr(model, "get_output_embeddings", None)
+        output = find_output() if find_output else None
         found = {name for name, module in linear.items() if module in inside and module is not output}
         if not found:
             raise InvalidInput(f"{type(model).__name__} has no torch.nn.Linear layer to adapt")
