@@ -1,32 +1,48 @@
-"""The page: one HTML file that holds all it shows, and the same in Markdown."""
+"""The page: one HTML file that holds all it shows, and the short of it in Markdown."""
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
-from benchmarks.records.config import plain
+from benchmarks.records.config import Setting, plain
 from benchmarks.records.schema import Environment, Git, RunRecord
 from reports.evidence.comparison import Comparison, Entry, common
 from reports.evidence.results import Results
 from reports.figures.style import Figure
-from reports.sections import Section
+from reports.overview import QUESTION, Claim
+from reports.sections import Part, Section, slug
 from reports.tables.footnotes import setting
-from reports.tables.table import Table, Text
+from reports.tables.glossary import GLOSSARY
+from reports.tables.table import Table, Text, markdown
 
 TABLES, FIGURES = "tables", "figures"  # folders beside the page
-GENERATOR = '<meta name="generator" content="mtl-lora report">'
+ANCHOR = 10  # letters of a run's id that links within the page have
+ROWS = 200  # of a table that the page shows; its CSV has all
 
 
-def html(sections: Sequence[Section], summary: Table, comparisons: Sequence[Comparison], results: Results, out: Path) -> str:
-    """The whole page. out: where it will lie, for links to records and to the files of tables and figures."""
-    anchors = {run: next(iter(e.runs.values())) for c in comparisons for e in c.entries for run in e.runs.values()}
+@dataclass(frozen=True)
+class Overview:
+    """The first screen. basis: how it was measured, in a line."""
+
+    claims: Sequence[Claim]
+    basis: str
+    blocks: Sequence[Table | Figure]
+
+
+def html(
+    overview: Overview, sections: Sequence[Section], comparisons: Sequence[Comparison], results: Results, out: Path
+) -> str:
+    """The whole page. out: where it will lie, for links to records."""
+    anchors = {
+        run: f"r-{next(iter(e.runs.values()))[:ANCHOR]}" for c in comparisons for e in c.entries for run in e.runs.values()
+    }
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("reports", "."),
         autoescape=True,
@@ -35,64 +51,93 @@ def html(sections: Sequence[Section], summary: Table, comparisons: Sequence[Comp
         lstrip_blocks=True,
     )
     environment.tests |= {"table": lambda block: isinstance(block, Table), "text": lambda cell: isinstance(cell, Text)}
-    environment.filters["data"] = _data
+    environment.filters["slug"] = slug
     return environment.get_template("page.html.j2").render(
+        question=QUESTION,
+        overview=overview,
         sections=sections,
-        summary=summary,
         anchor=anchors.get,
-        provenance=[_provenance(comparison, results, out) for comparison in comparisons],
+        glossary=GLOSSARY,
+        provenance=[_provenance(comparison, results, out, anchors) for comparison in comparisons],
         tables=TABLES,
         figures=FIGURES,
+        most=ROWS,
     )
 
 
-def markdown(sections: Sequence[Section], summary: Table) -> str:
-    """The same without the records."""
-    lines = ["# Report", summary.markdown()]
+def index(overview: Overview, sections: Sequence[Section]) -> str:
+    """The short of it in Markdown: what is not folded on the page, and where the rest is."""
+    lines = ["# Report", markdown(QUESTION)]
+    lines += [f"- **{markdown(claim.answer)}** {markdown(claim.detail)}" for claim in overview.claims]
+    lines += [markdown(overview.basis), *(_block(block) for block in overview.blocks)]
     for section in sections:
-        lines += [f"## {section.name}", section.summary]
+        lines += [f"## {markdown(section.name)}", markdown(section.summary)]
         for part in section.parts:
-            lines += [f"### {part.title}", "\n".join(f"- {point}" for point in part.points)]
-            for block in part.blocks:
-                shown = block.markdown() if isinstance(block, Table) else f"![{block.caption}]({FIGURES}/{block.name}.png)"
-                lines.append(shown)
-    return "\n\n".join(line.strip() for line in lines if line) + "\n"
+            lines += _part(part)
+    lines += ["## Glossary", *(f"- **{markdown(term)}**: {markdown(text)}" for term, text in GLOSSARY.items())]
+    return "\n\n".join(line.strip() for line in lines if line).replace("\n\n- ", "\n- ") + "\n"
 
 
-def _data(figure: Figure) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(figure.svg).decode()
+def _part(part: Part) -> list[str]:
+    lines = [f"### {markdown(part.title)}", *(f"- {markdown(point)}" for point in part.points)]
+    blocks = [block for block in part.all_blocks() if isinstance(block, Table)] if part.folded else part.blocks
+    if part.folded:
+        files = [f"[{markdown(block.title)}]({TABLES}/{block.name}.csv)" for block in blocks]
+        return [*lines, "Tables: " + "; ".join(files) + "."] if files else lines
+    return [*lines, *(_block(block) for block in blocks)]
 
 
-def _provenance(comparison: Comparison, results: Results, out: Path) -> dict[str, Any]:
-    """Where the numbers of a comparison come from: what its runs have in common, and each of them."""
+def _block(block: Table | Figure) -> str:
+    return block.markdown() if isinstance(block, Table) else f"![{markdown(block.alt)}]({FIGURES}/{block.name}.png)"
+
+
+def _provenance(comparison: Comparison, results: Results, out: Path, anchors: dict[str, str]) -> dict[str, Any]:
+    """Where the numbers of a comparison come from: what its runs have in common, each of them, and what made them."""
     records = {record.id: record for record in comparison.records}
+    makers: dict[str, Environment] = {}
+    entries = [
+        _entry(entry, records, results, out, makers) | {"anchor": anchors[next(iter(entry.runs.values()))]}
+        for entry in comparison.entries
+    ]
     return {
         "title": f"{comparison.config.suite}: {setting(comparison)}",
         "config": json.dumps(common(comparison.config), indent=1, sort_keys=True),
-        "entries": [_entry(entry, records, results, out) for entry in comparison.entries],
+        "entries": entries,
+        "makers": [_environment(environment) for environment in makers.values()],
     }
 
 
-def _entry(entry: Entry, records: dict[str, RunRecord], results: Results, out: Path) -> dict[str, Any]:
+def _entry(
+    entry: Entry, records: dict[str, RunRecord], results: Results, out: Path, makers: dict[str, Environment]
+) -> dict[str, Any]:
+    """makers: the environments so far, to which new ones are added."""
     own = [records[run] for run in entry.runs.values()]
-    environments = {json.dumps(plain(r.environment), sort_keys=True): r.environment for r in own}
+    for record in own:
+        makers.setdefault(_maker(record), record.environment)
     return {
-        "anchor": own[0].id,
         "label": entry.label,
         "budget": entry.budget,
-        "method": json.dumps(plain(own[0].config.method), sort_keys=True),
-        "environments": [_environment(environments[text]) for text in sorted(environments)],
+        "method": _settings(own[0].config.method.settings),
+        "makers": sorted({[*makers].index(_maker(record)) + 1 for record in own}),
         "runs": [
             {
                 "seed": record.config.seed,
                 "score": f"{100 * record.score:.2f}",
-                "created": record.created,
+                "created": record.created[:10],
                 "record": _relative(results.path(record.id), out),
                 "predictions": _relative(results.predictions_path(record.id), out),
             }
             for record in own
         ],
     }
+
+
+def _settings(method: dict[str, Setting]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in sorted(method.items()))
+
+
+def _maker(record: RunRecord) -> str:
+    return json.dumps(plain(record.environment), sort_keys=True)
 
 
 def _environment(environment: Environment) -> dict[str, str]:

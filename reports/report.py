@@ -2,120 +2,98 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Iterable
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from benchmarks.experiment.methods import order_for_display
+from benchmarks.experiment.methods import OURS
 from benchmarks.progress import shown
 from benchmarks.suites import find_suite
 from mtl_lora.errors import InvalidInput
 from reports import page
-from reports.evidence.comparison import Comparison, Entry, compare
-from reports.evidence.differences import MARGIN
+from reports.evidence.comparison import Comparison, compare
+from reports.evidence.differences import MARGIN, checked
 from reports.evidence.results import Results
-from reports.evidence.significance import PairedTests
+from reports.evidence.settings import Setting
 from reports.figures.examples import draw_samples
-from reports.sections import Part, Section, Sections
-from reports.tables.footnotes import INTERVAL, setting
-from reports.tables.scores import long_table, scored_over_plain
-from reports.tables.table import Table, Text, plain_name
+from reports.figures.forest import forest
+from reports.overview import basis, claims, short
+from reports.sections import Part, Sections
+from reports.tables.scores import long_table
+from reports.tables.summary import advice, summary_table
+from reports.tables.table import Table, plain_name
 
 if TYPE_CHECKING:
     from benchmarks.sources import Source
 
-PAGE = "index.html"
+PAGE, INDEX, MANIFEST = "index.html", "index.md", "manifest.json"
 SAMPLES = "samples"  # folder of pictures that belong to data sets; those of generated data are figures
-SUMMARY = (
-    "Mean score of each suite in percent; in parentheses the advantage over plain LoRA in points with its 95% interval: "
-    f"{INTERVAL}. Bold (a star in a terminal): significant, corrected for as many methods. Seeds: the fewest "
-    "and the most of a method. Budget: adapter parameters, and their share of the base. What was trained on how much stands "
-    "in the sections."
-)
 
 
-def write_report(folder: Path, out: Path, source: Source | None = None, margin: float = MARGIN) -> None:
-    """Write page, tables and figures into ``out``, and print the summary and what the data supports.
+def write_report(
+    folder: Path, out: Path, source: Source | None = None, margin: float = MARGIN, other: Path | None = None
+) -> None:
+    """Write page, tables and figures into ``out``, and print the short of it.
 
-    source: where the data of the runs are, for pictures with the methods' answers; generated ones are always drawn.
-    margin: within which methods are called equivalent, in points of percent.
+    Args:
+        folder: of results.
+        out: where to write; what an earlier report wrote there is replaced.
+        source: where the data of the runs are, for pictures with the methods' answers; generated ones are always drawn.
+        margin: within which methods are called equivalent, in points of percent.
+        other: another folder of results, to stand beside these.
+
+    Raises:
+        InvalidInput: no records, damaged ones, a margin out of range, or files in the way that no report wrote.
     """
-    if not 0 < margin < 100:
-        raise InvalidInput(f"the margin is {margin:g}; it lies between 0 and 100, in points of percent")
-    results = Results(folder)
-    _remove_earlier(out)
+    checked(margin)
+    results, beside = Results(folder), Results(other) if other else None
+    with TemporaryDirectory() as made:
+        short = _make(results, beside, out, Path(made), source, margin)
+        _replace(Path(made), out)
+    print(f"{short}\n\nwritten: {out}/{PAGE}, with {INDEX}, {page.TABLES}/ and {page.FIGURES}/ beside it")
+
+
+def _make(results: Results, beside: Results | None, out: Path, made: Path, source: Source | None, margin: float) -> str:
+    """Make everything in the folder ``made``; returns the short of it for the terminal."""
     for part in (page.TABLES, page.FIGURES):
-        (out / part).mkdir(parents=True, exist_ok=True)
+        (made / part).mkdir()
     comparisons = compare(results.records)
-    maker = Sections(results, comparisons, out / page.FIGURES, margin)
+    maker = Sections(results, comparisons, made / page.FIGURES, margin)
     sections, names = [], maker.names()
     with shown("report", len(names), True) as advance:
         for name in names:
             section = maker.section(name)
             for comparison in maker.of(name)[:1]:
-                section.parts.extend(_samples(comparison, results, source, out))
+                section.parts.extend(_samples(comparison, results, source, made))
             sections.append(section)
             advance()
-    sections += [*maker.unmeasured(), *maker.speed()]
-    summary = summary_table([c for name in names for c in maker.of(name) if c.config.split == "test"], maker)
-    _write_tables([summary, long_table(comparisons), *_tables(sections)], out / page.TABLES)
-    (out / PAGE).write_text(page.html(sections, summary, comparisons, results, out), encoding="utf-8")
-    (out / "index.md").write_text(page.markdown(sections, summary), encoding="utf-8")
-    print(f"{summary.plain()}\n\n{SUMMARY}\n")
-    for section in sections:
-        for part in section.parts:
-            if part.points and not part.folded:
-                print("\n".join([f"{section.name}, {part.title}", *(f"- {point}" for point in part.points), ""]))
-    print(f"written: {out}/{PAGE}, with index.md, {page.TABLES}/ and {page.FIGURES}/ beside it")
+    sections += [*([maker.beside(beside)] if beside else []), *maker.unmeasured(), *maker.speed()]
+    settings = maker.settings()
+    overview = page.Overview(claims(settings), basis(settings, margin), _first(settings, results, made / page.FIGURES))
+    tables = [
+        block for section in sections for part in section.parts for block in part.all_blocks() if isinstance(block, Table)
+    ]
+    summary = [block for block in overview.blocks if isinstance(block, Table)]
+    _write_tables([*summary, long_table(maker.comparisons), *tables], made / page.TABLES)
+    (made / PAGE).write_text(page.html(overview, sections, maker.comparisons, results, out), encoding="utf-8")
+    (made / INDEX).write_text(page.index(overview, sections), encoding="utf-8")
+    return short(settings, margin)
 
 
-def _remove_earlier(out: Path) -> None:
-    """Remove the tables and figures of an earlier report, lest some stay that nothing leads to; nobody else's files."""
-    earlier = out / PAGE
-    if earlier.exists():
-        text = earlier.read_text(encoding="utf-8")
-        if page.GENERATOR not in text:
-            raise InvalidInput(f"{earlier} is not a page that `mtl-lora report` wrote: give another folder with --out")
-        for name in set(re.findall(rf'href="((?:{page.TABLES}|{page.FIGURES})/[^"/]+)"', text)):
-            (out / name).unlink(missing_ok=True)
-
-
-def summary_table(comparisons: list[Comparison], maker: Sections) -> Table:
-    """A row a comparison and budget of several methods, a column a method."""
-    labels = order_for_display({e.name for c in comparisons for e in c.entries if not e.reference})
-    compared = [c for c in comparisons if any(len(paired.matched) > 1 for paired in maker.tests(c).values())]
-    alike, rows = Counter(map(brief, compared)), []
-    for comparison in compared:
-        released, name = comparison.config.protocol == "paper", brief(comparison)
-        name = name if alike[name] == 1 else f"{comparison.config.suite}: {setting(comparison)}"
-        for budget, paired in maker.tests(comparison).items():
-            if len(paired.matched) > 1:
-                share = f"{budget:,} ({budget / comparison.entries[0].base:.1%})"
-                counts = [len(entry.seeds) for entry in paired.matched]
-                seeds = " to ".join(map(str, sorted({min(counts), max(counts)})))
-                cells = [_summed([e for e in paired.matched if e.name == label], paired) for label in labels]
-                rows.append([name, "as released" if released else share, seeds, *cells])
-    return Table("summary", "Every suite at every budget", ["suite", "budget", "seeds", *labels], rows, [SUMMARY])
-
-
-def brief(comparison: Comparison) -> str:
-    """Suite, and what was cut or set."""
-    rows, conflict = comparison.config.max_train, comparison.conflict
-    parts = [comparison.config.suite]
-    parts += [f"{rows:,} rows a task"] if rows else []
-    parts += [f"conflict {conflict:g}"] if conflict is not None else []
-    return ", ".join(parts)
-
-
-def _summed(entries: list[Entry], paired: PairedTests) -> Text | str:
-    """A method's score, or those of several of its settings."""
-    if not entries:
-        return ""
-    if len(entries) == 1:
-        return scored_over_plain(paired, entries[0])
-    return "; ".join(f"{entry.label} {scored_over_plain(paired, entry)}" for entry in entries)
+def _first(settings: Sequence[Setting], results: Results, figures: Path) -> list:
+    """What the first screen shows: nothing where no two methods were matched."""
+    if not settings:
+        return []
+    drawn = (
+        [forest(settings, OURS, figures, "forest")]
+        if any(s.over_plain(e.name) for s in settings for e in s.tests.matched)
+        else []
+    )
+    return [*drawn, advice(settings, results), summary_table(settings)]
 
 
 def _samples(comparison: Comparison, results: Results, source: Source | None, out: Path) -> Iterable[Part]:
@@ -124,22 +102,42 @@ def _samples(comparison: Comparison, results: Results, source: Source | None, ou
         if comparison.conflict is not None:
             figures = draw_samples(comparison, results, None, out / page.FIGURES)
             if figures:
-                yield Part("Pictures and answers", blocks=figures, folded=True)
+                yield Part("Pictures and answers", f"{comparison.config.suite}-samples", blocks=figures, folded=True)
         elif find_suite(comparison.config.suite).pictures and source is not None:
             (out / SAMPLES).mkdir(exist_ok=True)
             for figure in draw_samples(comparison, results, source, out / SAMPLES):
-                print(f"pictures and answers: {out / SAMPLES / figure.name}.png")
+                print(f"pictures and answers: {SAMPLES}/{figure.name}.png")
     except InvalidInput as error:  # other data than were scored: the report needs none
         print(f"no pictures: {error}")
 
 
-def _tables(sections: Iterable[Section]) -> Iterable[Table]:
-    return (block for section in sections for part in section.parts for block in part.blocks if isinstance(block, Table))
-
-
 def _write_tables(tables: Iterable[Table], folder: Path) -> None:
     for table in tables:
-        name = plain_name(table.name)
-        (folder / f"{name}.csv").write_text(table.csv(), encoding="utf-8")
-        (folder / f"{name}.md").write_text(table.markdown(), encoding="utf-8")
-        (folder / f"{name}.tex").write_text(table.latex(), encoding="utf-8")
+        forms = {"csv": table.csv()} | ({"md": table.markdown(), "tex": table.latex()} if table.paper else {})
+        for ending, text in forms.items():
+            (folder / f"{plain_name(table.name)}.{ending}").write_text(text, encoding="utf-8")
+
+
+def _replace(made: Path, out: Path) -> None:
+    """Move what was made to ``out``, in place of what an earlier report made there; files that others made or changed stay.
+
+    The manifest names the files of a report, with the hashes by which it knows them again.
+    """
+    manifest = out / MANIFEST
+    earlier = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {}
+    files = {path.relative_to(made).as_posix(): _hash(path) for path in sorted(made.rglob("*")) if path.is_file()}
+    for name in {**earlier, **files}:
+        if (out / name).exists() and _hash(out / name) != earlier.get(name):
+            raise InvalidInput(
+                f"{out / name} is not as `mtl-lora report` left it: move it, or give another folder with --out"
+            )
+    for name in earlier:
+        (out / name).unlink(missing_ok=True)
+    for name in files:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(made / name, out / name)
+    manifest.write_text(json.dumps(files, indent=0) + "\n", encoding="utf-8")
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

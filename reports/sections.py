@@ -1,20 +1,29 @@
-"""What the report says, suite by suite: sentences, tables and figures in their order."""
+"""What the report says of each suite: sentences, tables and figures in their order."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.suites import find_suite
-from reports.evidence.comparison import Comparison, by_conflict, by_pictures, of_pictures
+from benchmarks.suites import all_suites, find_suite
+from reports.evidence.comparison import Comparison, by_conflict, by_pictures, compare, of_pictures
 from reports.evidence.differences import MARGIN
 from reports.evidence.results import Results
+from reports.evidence.settings import Setting, names, place, settings, several
 from reports.evidence.significance import PairedTests, paired_tests, resample
 from reports.figures import adapters
-from reports.figures.scores import conflict_against_score, parameters_against_score, parameters_against_tasks, wins
+from reports.figures.scores import (
+    conflict_against_score,
+    parameters_against_score,
+    parameters_against_tasks,
+    scores_of_seeds,
+    wins,
+)
 from reports.figures.style import Figure, short, subject
 from reports.tables import transfer
+from reports.tables.beside import beside_tables
 from reports.tables.cost import cost_table, speed_table
 from reports.tables.footnotes import setting
 from reports.tables.published import published_table
@@ -23,16 +32,25 @@ from reports.tables.significance import across_conflicts, pairs_table, sentences
 from reports.tables.table import Table
 
 Block = Table | Figure
+MANY = 8  # methods beyond which a matrix of all pairs is not drawn
 
 
 @dataclass(frozen=True)
 class Part:
-    """A comparison, or what else belongs together. folded: read on demand. points: plain sentences."""
+    """What belongs together. anchor: where links lead. points: plain sentences. folded: read on demand. parts: within it."""
 
     title: str
+    anchor: str
     points: Sequence[str] = ()
     blocks: Sequence[Block] = ()
     folded: bool = False
+    parts: Sequence[Part] = ()
+
+    def all_blocks(self) -> Iterator[Block]:
+        """Its own and those of its parts."""
+        yield from self.blocks
+        for part in self.parts:
+            yield from part.all_blocks()
 
 
 @dataclass(frozen=True)
@@ -45,34 +63,48 @@ class Section:
 
 
 class Sections:
-    """Makes the sections. figures: the folder they are drawn into."""
+    """Makes the sections.
+
+    Args:
+        results: what is reported on.
+        comparisons: its comparisons.
+        figures: the folder that figures are drawn into.
+        margin: within which methods are equivalent, in points.
+    """
 
     def __init__(self, results: Results, comparisons: list[Comparison], figures: Path, margin: float = MARGIN) -> None:
-        self.margin = margin
-        self.results, self.comparisons, self.figures = results, comparisons, figures
+        self.results, self.figures, self.margin = results, figures, margin
+        self.comparisons = sorted(comparisons, key=place)
+        self.anchors = {id(c): slug(name) for c, name in zip(self.comparisons, names(self.comparisons), strict=True)}
         self._tests: dict[int, dict[int, PairedTests]] = {}  # by comparison: they take a while
 
+    def tests(self, comparison: Comparison) -> dict[int, PairedTests]:
+        """By budget, made once."""
+        if id(comparison) not in self._tests:
+            self._tests[id(comparison)] = paired_tests(comparison, self.results, self.margin)
+        return self._tests[id(comparison)]
+
+    def settings(self) -> list[Setting]:
+        """Where methods are compared on test rows, but for controls."""
+        own = several(self.comparisons)
+        return settings(own, [self.tests(comparison) for comparison in own])
+
     def names(self) -> list[str]:
-        """Suites that were measured, in the order of the paper, generated data last."""
-        order = ["nlu", "commonsense", "image-text", "ads"]
-        found = dict.fromkeys(comparison.config.suite for comparison in self.comparisons)
-        return sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
+        """Suites that were measured, in order."""
+        return list(dict.fromkeys(comparison.config.suite for comparison in self.comparisons))
 
     def of(self, suite: str) -> list[Comparison]:
-        """The comparisons of a suite but for controls: in the order of conflict, those with most runs first."""
-        own = [c for c in self.comparisons if c.config.suite == suite and c.pictures in (None, "own")]
-        return sorted(own, key=lambda c: c.conflict if c.conflict is not None else -1)
+        """The comparisons of a suite but for controls: protocols in order, then by conflict, those with most runs first."""
+        return [c for c in self.comparisons if c.config.suite == suite and c.pictures in (None, "own")]
 
     def section(self, suite: str) -> Section:
-        """Everything there is to say of a suite."""
+        """Everything there is to say of a suite; its first comparison, or that across conflicts, is not folded."""
         section, own = Section(suite, find_suite(suite).summary), self.of(suite)
         families = by_conflict(own)
         for number, family in enumerate(families, 1):
             section.parts.append(self._conflicts(family, f"{suite}-conflict" + (f"-{number}" if number > 1 else "")))
-        for number, comparison in enumerate(own, 1):
-            name = suite if len(own) == 1 else f"{suite}-{number}"
-            folded = any(comparison is member for family in families for member in family)
-            section.parts.extend(self._comparison(comparison, name, folded))
+        for number, comparison in enumerate(own):
+            section.parts.append(self._comparison(comparison, number == 0, bool(families) or number > 0))
         section.parts.extend(self._controls(suite))
         section.parts.extend(self._published(suite, [c for c in own if c.config.split == "test"]))
         return section
@@ -82,48 +114,68 @@ class Sections:
         published = self.results.published
         for suite in dict.fromkeys(published["suite"]) if len(published) else ():
             if suite not in self.names():
-                yield Section(suite, "Published numbers; nothing of it was measured here.", list(self._published(suite, [])))
+                parts = list(self._published(suite, []))
+                about = find_suite(suite).summary if suite in all_suites() else "Suites of papers"
+                yield Section(suite, f"{about}. Published numbers; nothing of it was measured here.", parts)
 
     def speed(self) -> Iterator[Section]:
         """The speed benchmark."""
         tables = [speed_table(record, name) for name, record in self.results.speed().items()]
         if tables:
-            yield Section("speed", "How long methods take, next to other implementations.", [Part("Timings", blocks=tables)])
+            about = "How long a training step and a forward pass take, next to other implementations."
+            yield Section("speed", about, [Part("Timings", "timings", blocks=tables, folded=True)])
 
-    def _comparison(self, comparison: Comparison, name: str, folded: bool) -> Iterator[Part]:
-        tests = self.tests(comparison)
+    def beside(self, other: Results) -> Section:
+        """The same settings in another folder of results."""
+        there = compare(other.records)
+        tables = list(beside_tables(self.comparisons, there))
+        about = f"These results (here) and those of {other.folder} (there): {len(tables)} comparisons were measured in both."
+        return Section("beside", about, [Part("Here and there", "here-and-there", blocks=tables)] if tables else [])
+
+    def _comparison(self, comparison: Comparison, first: bool, folded: bool) -> Part:
+        """first: of its suite, which is shown in full."""
+        tests, name = self.tests(comparison), self.anchors[id(comparison)]
         points = [line for budget, paired in tests.items() for line in sentences(comparison, budget, paired)]
-        blocks: list[Block] = [
-            score_table(comparison, budget, paired, f"{name}-{budget}-scores") for budget, paired in tests.items()
-        ]
-        if len(comparison.entries) > 1:
+        scores = {b: score_table(comparison, b, paired, f"{name}-{b}-scores") for b, paired in tests.items()}
+        full = max(len(comparison.at(budget)) for budget in scores)
+        most = [budget for budget in scores if len(comparison.at(budget)) == full]
+        main = most[len(most) // 2]
+        blocks: list[Block] = [scores.pop(main)]
+        if len(comparison.budgets) > 1:
             blocks.append(parameters_against_score(comparison, self.figures, f"{name}-parameters"))
-            if len(comparison.budgets) > 1:
-                blocks.append(parameters_against_tasks(comparison, self.figures, f"{name}-parameters-tasks"))
-            if any(len(paired.matched) > 1 for paired in tests.values()):
-                blocks.append(wins(comparison, tests, self.figures, f"{name}-wins"))
-        tables = [
-            pairs_table(comparison, tests, f"{name}-pairs"),
-            transfer.gain_table(comparison, tests, f"{name}-gain"),
-        ]
-        blocks += [table for table in tables if table]
-        blocks += self._inside(comparison, name)
+        elif len(comparison.entries) > 1:
+            blocks.append(scores_of_seeds(comparison, self.figures, f"{name}-seeds"))
         blocks.append(cost_table(comparison, self.results, f"{name}-cost"))
-        yield Part(setting(comparison), points, blocks, folded)
+        parts = [
+            ("At other budgets", "budgets", list(scores.values())),
+            ("Every pair of methods", "pairs", self._pairs(comparison, name, first)),
+            ("Against one LoRA per task", "gain", [transfer.gain_table(comparison, tests, f"{name}-gain")]),
+            ("Inside the adapters", "inside", list(self._inside(comparison, name, first))),
+        ]
+        if first and len(comparison.budgets) > 1:
+            tasks = parameters_against_tasks(comparison, self.figures, f"{name}-parameters-tasks")
+            parts.insert(1, ("Each task by parameters", "tasks", [tasks]))
+        within = [
+            Part(title, f"{name}--{kind}", blocks=own, folded=True) for title, kind, found in parts if (own := _some(found))
+        ]
+        return Part(setting(comparison), name, points, blocks, folded, within)
 
-    def tests(self, comparison: Comparison) -> dict[int, PairedTests]:
-        """By budget, made once."""
-        if id(comparison) not in self._tests:
-            self._tests[id(comparison)] = paired_tests(comparison, self.results, self.margin)
-        return self._tests[id(comparison)]
+    def _pairs(self, comparison: Comparison, name: str, drawn: bool) -> list[Block | None]:
+        tests = self.tests(comparison)
+        sizes = [len(paired.matched) for paired in tests.values()]
+        drawn = drawn and 1 < max(sizes) <= MANY
+        figure = wins(comparison, tests, self.figures, f"{name}-matrix") if drawn else None
+        return [figure, pairs_table(comparison, tests, f"{name}-pairs")]
 
-    def _inside(self, comparison: Comparison, name: str) -> Iterator[Block]:
+    def _inside(self, comparison: Comparison, name: str, drawn: bool) -> Iterator[Block]:
         """What diagnoses show: of every budget as a table; as figures of the smallest one with most methods, of a seed that
         most of them have."""
         table = transfer.inside_table(comparison, self.results, f"{name}-inside")
         if table is None:
             return
         yield table
+        if not drawn:
+            return
         found = transfer.diagnosed(comparison, self.results)
         methods = {budget: [key for key in found if key[1] == budget] for _, budget in found}
         budget = max(methods, key=lambda budget: (len(methods[budget]), -budget))
@@ -142,7 +194,7 @@ class Sections:
     def _published(self, suite: str, measured: list[Comparison]) -> Iterator[Part]:
         table = published_table(suite, self.results.published, measured, f"{suite}-published")
         if table:
-            yield Part("Published beside measured", blocks=[table])
+            yield Part("Published beside measured", f"{suite}-published-beside", blocks=[table], folded=True)
 
     def _conflicts(self, family: list[Comparison], name: str) -> Part:
         tests = {
@@ -154,7 +206,7 @@ class Sections:
         points = [across_conflicts(budget, dict(zip(conflicts, own, strict=True))) for budget, own in tests.items()]
         tables = [conflict_table(family, budget, own, f"{name}-{budget}") for budget, own in tests.items()]
         drawn = [conflict_against_score(family, tests, self.figures, name)] if tests else []
-        return Part("Score against conflict", [point for point in points if point], [*tables, *drawn])
+        return Part("Score against conflict", f"{name}-study", [point for point in points if point], [*drawn, *tables])
 
     def _controls(self, suite: str) -> Iterator[Part]:
         families = [family for family in by_pictures(self.comparisons) if family[0].config.suite == suite]
@@ -165,5 +217,14 @@ class Sections:
                 for label, having in controlled(family, budget).items():
                     kinds = of_pictures(having, label, budget)
                     paired = PairedTests(kinds, budget, resample(kinds, self.results), self.margin)
-                    tables.append(control_table(kinds, paired, label, f"{name}-{label}-{budget}"))
-            yield Part("Does it use the pictures?", blocks=tables)
+                    tables.append(control_table(kinds, paired, label, f"{name}-{slug(label)}-{budget}"))
+            yield Part("Does it use the pictures?", f"{name}-control", blocks=tables)
+
+
+def slug(text: str) -> str:
+    """A name for files and links."""
+    return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-")
+
+
+def _some(blocks: Sequence[Block | None]) -> list[Block]:
+    return [block for block in blocks if block is not None]

@@ -10,13 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import RESULTS
 from scipy import stats
 from tiny_cli import mtl_lora
+from tiny_study import SCORED, run_of, study
 
-from benchmarks.records.config import MethodConfig
 from benchmarks.records.schema import to_json
-from benchmarks.records.store import RunStore, read_record
+from benchmarks.records.store import RunStore
 from benchmarks.scoring.metrics import METRICS, Scored
 from benchmarks.scoring.resampling import WEIGHTED, draw, weighted_scores
 from benchmarks.suites import find_suite
@@ -27,42 +26,11 @@ from reports.evidence.differences import LEVEL, holm, judge
 from reports.evidence.results import PUBLISHED, Results
 from reports.evidence.significance import PairedTests, improvement, paired_tests, resample
 from reports.figures.scores import pareto_front
+from reports.tables.glossary import GLOSSARY
 from reports.tables.scores import score_table
 from reports.tables.significance import sentences
 
 ROWS = 60
-SCORED = 400
-
-
-def study(folder: Path, right: dict[str, dict[int, float]]) -> Results:
-    """Records of a suite of two tasks. right: by method and seed the share of scored rows that are answered right."""
-    rng = np.random.default_rng(0)
-    (folder / "runs").mkdir(parents=True)
-    example = read_record(next((RESULTS / "commonsense" / "runs").glob("*.json")))
-    store = RunStore(folder)
-    for method, seeds in right.items():
-        for seed, share in seeds.items():
-            chosen = MethodConfig(method, method, {"rank": 1, "alpha": 2.0, "dropout": 0.0})
-            config = replace(example.config, seed=seed, budget=1000, tasks=("piqa", "siqa"), max_eval=SCORED, method=chosen)
-            frames, scores = [], {}
-            for task in config.tasks:
-                answers = (rng.permutation(SCORED) >= share * SCORED).astype(float)  # 0 is right
-                frames.append(pd.DataFrame({"task": task, "row": range(SCORED), "label": 0.0, "prediction": answers}))
-                score = float((answers == 0).mean())
-                scores[task] = replace(example.scores["piqa"], score=score, metrics={"accuracy": score}, rows=SCORED)
-            trained = 8000 if method in ("lora-per-task", "heads-only") else 1000
-            parameters = replace(example.parameters, trained=trained, heads=0)
-            mean = float(np.mean([s.score for s in scores.values()]))
-            record = replace(example, id=config.id, config=config, scores=scores, parameters=parameters, score=mean)
-            store.record_path(record.id).write_text(to_json(record))
-            pd.concat(frames).to_parquet(store.predictions_path(record.id), index=False)
-    return Results(folder)
-
-
-def run_of(results: Results, method: str) -> str:
-    """The id of a method's run with seed 0."""
-    (found,) = [r.id for r in results.records if (r.config.method.name, r.config.seed) == (method, 0)]
-    return found
 
 
 def paired(results: Results, margin: float = 1.0) -> PairedTests:
@@ -156,8 +124,8 @@ def test_the_margin_is_given_beforehand(tmp_path: Path, capsys: pytest.CaptureFi
     assert paired(results).difference("dora", "lora").verdict == "undecided"
     assert paired(results, margin=20).difference("dora", "lora").verdict == "equivalent"
     assert mtl_lora("report", "--results", tmp_path, "--margin", "20") == 0
-    pairs = (tmp_path / "report" / "tables" / "commonsense-pairs.md").read_text()
-    assert "| equivalent |" in pairs and "Margin: 20 points." in pairs
+    (pairs,) = (tmp_path / "report" / "tables").glob("*-pairs.csv")
+    assert ",equivalent," in pairs.read_text() and "Margin: 20 points." in (tmp_path / "report" / "index.html").read_text()
     capsys.readouterr()
     for margin in ("0", "-1", "nan", "100"):
         assert mtl_lora("report", "--results", tmp_path, "--margin", margin) == 2
@@ -226,7 +194,7 @@ def test_a_score_that_is_the_majority_baselines_is_marked(tmp_path: Path) -> Non
     table = score_table(comparison, 1000, paired(results), "t")
     shown = dict(zip(table.header, map(str, table.rows[0]), strict=True))
     assert shown["lora"].endswith("†1/2") and shown["mtl-lora"].endswith("†") and "†" not in shown["dora"]
-    assert any(note.startswith("†") for note in table.notes)
+    assert "†" in GLOSSARY[table.header[1]]
 
 
 def test_a_control_is_paired_by_rows(tmp_path: Path) -> None:
@@ -256,8 +224,7 @@ def test_one_seed_decides_nothing(tmp_path: Path) -> None:
 def test_a_report_of_few_methods(kinds: list[str], tmp_path: Path) -> None:
     study(tmp_path, {kind: {0: 0.6, 1: 0.7} for kind in kinds})
     assert mtl_lora("report", "--results", tmp_path) == 0
-    tables = {path.stem for path in (tmp_path / "report" / "tables").glob("*.csv")}
-    assert ("commonsense-pairs" in tables) == (len(kinds) > 1)
+    assert len([*(tmp_path / "report" / "tables").glob("*-pairs.csv")]) == (len(kinds) > 1)
 
 
 BAD = {
@@ -305,6 +272,9 @@ def test_a_report_replaces_an_earlier_one_and_nothing_else(tmp_path: Path, capsy
         results.path(run_of(results, method)).unlink()
     assert mtl_lora("report", "--results", tmp_path) == 0
     assert [path.name for path in (out / "figures").iterdir()] == ["mine.png"]  # one method alone has no curve
-    (out / "index.html").write_text("a page of mine")
+    written = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    written[out / "index.html"] = b"a page of mine"
+    (out / "index.html").write_bytes(b"a page of mine")
     assert mtl_lora("report", "--results", tmp_path) == 2
-    assert "index.html is not a page that `mtl-lora report` wrote" in capsys.readouterr().err
+    assert "index.html is not as `mtl-lora report` left it" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == written  # nothing is touched

@@ -17,12 +17,20 @@ import numpy as np
 from scipy import stats
 from scipy.optimize.elementwise import find_root
 
+from mtl_lora.errors import InvalidInput
+
 LEVEL = 0.05
 POWER = 0.8  # what "would probably decide" means
 MARGIN = 1.0  # points of percent within which two methods are equivalent, unless another margin is given
 BETTER, EQUIVALENT, WORSE, UNDECIDED = VERDICTS = ("better", "equivalent", "worse", "undecided")
 SMALLEST = 1e-30  # smaller p-values are not told apart
 MANY = 1000  # seeds beyond which no plan goes
+
+
+def checked(margin: float) -> None:
+    """InvalidInput where no margin can be that."""
+    if not 0 < margin < 100:
+        raise InvalidInput(f"the margin is {margin:g}; it lies between 0 and 100, in points of percent")
 
 
 @dataclass(frozen=True)

@@ -160,10 +160,10 @@ def _drawn(
 ) -> np.ndarray:
     """(RESAMPLES, runs, tasks)"""
     records = {record.id: record for record in comparison.records}
-    frames = [dict(list(results.predictions(run).groupby("task", observed=True))) for run in runs]
+    frames = [dict(list(results.predictions(run).sort_values("row").groupby("task", observed=True))) for run in runs]
     drawn = np.empty((RESAMPLES, len(runs), len(tasks)))
     for i, task in enumerate(tasks):
-        own = [frame[task.name].sort_values("row") for frame in frames]
+        own = [frame[task.name] for frame in frames]
         for run, frame in zip(runs, own, strict=True):
             if not np.array_equal(frame["row"], own[0]["row"]):
                 raise InvalidInput(

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from reports.figures.style import PARAMETERS, TASK_COLOURS, TASK_MARKERS, Figure, save
+from reports.figures.style import COLOURS, MARKERS, PARAMETERS, Figure, save
 
 Diagnoses = dict[str, dict[str, Any]]  # by method
 COLUMNS = 3
@@ -96,7 +96,7 @@ def separation(diagnoses: Diagnoses, about: str, folder: Path, name: str) -> Fig
             axes.set_axis_off()
         for number, (label, diagnosis) in enumerate(diagnoses.items()):
             block, column = divmod(number, columns)
-            for row, stage, what in ((0, "before", "D x"), (1, "after", "C$_t$ D x")):
+            for row, stage, what in ((0, "before", "D x"), (1, "after", "Cₜ D x")):
                 axes = panels[2 * block + row, column]
                 axes.set_axis_on()
                 _scatter(axes, diagnosis["separation"][stage])
@@ -115,9 +115,18 @@ def separation(diagnoses: Diagnoses, about: str, folder: Path, name: str) -> Fig
 
 def _scatter(axes: Axes, stage: dict[str, Any]) -> None:
     for i, (task, points) in enumerate(stage["points"].items()):
-        marker = TASK_MARKERS[i % len(TASK_MARKERS)]
-        colour = TASK_COLOURS[i % len(TASK_COLOURS)]
-        axes.scatter(*zip(*points, strict=True), s=14, color=colour, marker=marker, alpha=0.7, linewidths=0, label=task)
+        marker = MARKERS[i % len(MARKERS)]
+        colour = COLOURS[i % len(COLOURS)]
+        axes.scatter(
+            *zip(*points, strict=True),
+            s=14,
+            color=colour,
+            marker=marker,
+            alpha=0.7,
+            linewidths=0,
+            label=task,
+            rasterized=True,
+        )
     axes.set(xticks=[], yticks=[])
     axes.set_xlabel(f"{stage['explained'][0]:.0%} of the variance", fontsize=9)
     axes.set_ylabel(f"{stage['explained'][1]:.0%}", fontsize=9)

@@ -14,8 +14,7 @@ from benchmarks.experiment.methods import order_for_display
 from reports.evidence.comparison import PLAIN, Cell, Comparison, Entry
 from reports.evidence.differences import Difference
 from reports.evidence.significance import PairedTests
-from reports.figures.style import PARAMETERS, STYLES, Figure, bars, save, short, style, subject
-from reports.tables.footnotes import INTERVAL
+from reports.figures.style import PARAMETERS, Figure, bars, look, save, short, style, subject
 
 COLUMNS = 4  # panels side by side
 
@@ -28,16 +27,52 @@ def parameters_against_score(comparison: Comparison, folder: Path, name: str) ->
     with plt.rc_context(PARAMETERS):
         figure, axes = plt.subplots(figsize=(7.6, 4.6), constrained_layout=True)
         _curves(axes, comparison, lambda entry: entry.score)
+        for entry in comparison.entries:
+            if entry.budget:
+                seeds = [*entry.by_seed.values()]
+                axes.scatter(
+                    [entry.parameters] * len(seeds), seeds, s=12, color=look(entry.name)[0], alpha=0.5, linewidths=0
+                )
         axes.set_xlabel("trained adapter parameters")
         axes.set_ylabel("mean score of the suite (%)")
-        figure.suptitle(f"{subject(comparison)}\n{bars(comparison)}", fontsize=11)
         axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
         caption = (
-            f"Trained parameters against the mean score of {subject(comparison)}, a line a method; {bars(comparison)}. "
+            f"Trained parameters against the mean score of {subject(comparison)}: the higher and further left the better. "
+            f"A line is a method, a dot a seed; {bars(comparison)}. Ringed, on the grey line: the Pareto front."
         )
-        if len(comparison.budgets) > 1:
-            caption += "Ringed, on the grey line: the Pareto front of the means of the methods matched at a budget."
-        return save(figure, folder, name, caption)
+        return save(figure, folder, name, caption, f"{caption} {_highest(comparison)}")
+
+
+def scores_of_seeds(comparison: Comparison, folder: Path, name: str) -> Figure:
+    """At one budget: a row a method, its seeds as dots, their mean with its 95% interval, and the majority baseline."""
+    entries = comparison.entries
+    with plt.rc_context(PARAMETERS):
+        figure, axes = plt.subplots(figsize=(7.6, 1.1 + 0.32 * len(entries)), constrained_layout=True)
+        for y, entry in enumerate(entries):
+            colour, marker = look(entry.name)
+            bar = {"xerr": entry.score.interval, "color": colour, "marker": marker, "capsize": 3, "linewidth": 1.5}
+            axes.errorbar(entry.score.mean, y, **bar)
+            seeds = [*entry.by_seed.values()]
+            axes.scatter(seeds, [y + 0.25] * len(seeds), s=14, color=colour, alpha=0.6, linewidths=0)
+        majority = sum(comparison.majority.values()) / len(comparison.majority)
+        axes.axvline(majority, color="#777777", linestyle=":", linewidth=1.5)
+        axes.text(majority, -0.55, " majority baseline", fontsize=9, color="#555555", va="bottom")
+        axes.set_yticks(range(len(entries)), [f"{entry.label} ({short(entry.parameters)})" for entry in entries])
+        axes.set_ylim(len(entries) - 0.4, -0.6)
+        axes.set_xlabel("mean score of the suite (%)")
+        axes.grid(axis="x", alpha=0.3)
+        caption = (
+            f"Mean score of {subject(comparison)} by method, with its trained adapter parameters; small dots: seeds; "
+            f"{bars(comparison)}. Where bars of two methods overlap widely, do not trust their order."
+        )
+        return save(figure, folder, name, caption, f"{caption} {_highest(comparison)}")
+
+
+def _highest(comparison: Comparison) -> str:
+    """Who has the highest mean at each budget."""
+    best = {budget: max(comparison.at(budget), key=lambda e: e.score.mean) for budget in comparison.budgets}
+    told = [f"{entry.label} ({entry.score}) at {short(budget)}" for budget, entry in best.items()]
+    return f"Highest mean: {'; '.join(told)}."
 
 
 def parameters_against_tasks(comparison: Comparison, folder: Path, name: str) -> Figure:
@@ -58,9 +93,8 @@ def parameters_against_tasks(comparison: Comparison, folder: Path, name: str) ->
             axes.set_ylabel("score (%)")
         handles, labels = panels.flat[0].get_legend_handles_labels()
         figure.legend(handles, labels, frameon=False, loc="outside lower center", ncols=4)
-        about = f"trained adapter parameters against score: {subject(comparison)}; {bars(comparison)}"
-        figure.suptitle(about, fontsize=11)
-        return save(figure, folder, name, f"Trained parameters against the score of each task of {subject(comparison)}.")
+        caption = f"Trained parameters against the score of each task of {subject(comparison)}; {bars(comparison)}."
+        return save(figure, folder, name, caption)
 
 
 def pareto_front(points: list[tuple[int, float]]) -> list[int]:
@@ -127,10 +161,9 @@ def wins(comparison: Comparison, tests: dict[int, PairedTests], folder: Path, na
             axes.set_title(f"{short(budget)} adapter parameters")
             _write_contests(axes, tests[budget], entries, limit)
         figure.colorbar(image, ax=panels, label="row over column (points)", shrink=0.8)
-        figure.suptitle(f"{subject(comparison)}\nrow over column (coloured and bold where significant)", fontsize=11)
         caption = (
-            f"Mean score of {subject(comparison)}, the row's method over the column's, in points; coloured, bold and with a "
-            "star where significant; below it the tasks on which the row's method scored higher and lower."
+            f"Multi-comparison matrix of {subject(comparison)}: mean score of the row's method over the column's in points; "
+            "coloured, bold and with a star where significant; below it on how many tasks the row scored higher and lower."
         )
         return save(figure, folder, name, caption)
 
@@ -170,7 +203,7 @@ def conflict_against_score(family: list[Comparison], tests: dict[int, list[Paire
             upper, lower = panels[:, column]
             _across(upper, family, tests[budget], lambda _, entry: (entry.score.mean, entry.score.interval))
             _across(lower, family, tests[budget], _advantage)
-            lower.axhline(0, color=STYLES["lora"][0], linewidth=1.5)
+            lower.axhline(0, color=look(PLAIN)[0], linewidth=1.5)
             upper.set_title(f"{short(budget)} adapter parameters")
             lower.set_xlabel("conflict between the tasks")
             lower.set_xticks([comparison.conflict for comparison in family])
@@ -182,15 +215,11 @@ def conflict_against_score(family: list[Comparison], tests: dict[int, list[Paire
         labels = order_for_display(shown)
         place = {"loc": "outside lower center", "ncols": min(len(labels), 4)}
         figure.legend([shown[label] for label in labels], labels, frameon=False, **place)
-        about = f"{subject(family[0], conflict=False)}; {bars(family[0])}"
-        figure.suptitle(about, fontsize=11)
-        return save(
-            figure,
-            folder,
-            name,
-            f"Conflict of the data against the mean score and the advantage over LoRA: {about}; "
-            f"of the advantage {INTERVAL}.",
+        caption = (
+            f"Conflict of the data against the mean score (above) and the advantage over plain LoRA (below): "
+            f"{subject(family[0], conflict=False)}; {bars(family[0])}. Above the line at 0 a method is ahead of plain LoRA."
         )
+        return save(figure, folder, name, caption)
 
 
 def _advantage(paired: PairedTests, entry: Entry) -> tuple[float, float] | None:

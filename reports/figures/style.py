@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from zlib import crc32
 
 import matplotlib
 
@@ -12,6 +14,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure as Drawing
 
 from reports.evidence.comparison import Comparison, Entry
+from reports.evidence.differences import BETTER, EQUIVALENT, UNDECIDED, WORSE
 from reports.tables.table import plain_name
 
 # Colours of Okabe and Ito that the colour-blind tell apart, and a marker besides.
@@ -25,38 +28,77 @@ STYLES = {
     "lora-per-task": ("#000000", "P"),
     "full": ("#666666", "*"),
 }
-OTHER = ("#CC79A7", "X")
-# For tasks: Okabe and Ito's colours first, markers where these run out.
-TASK_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000", "#999999")
-TASK_MARKERS = "osD^vPX"  # 7 with 8 colours: 56 tasks look different
-# Texts of a figure are to be read when it is printed at half its size.
-PARAMETERS = {"font.size": 11, "axes.titlesize": 11, "legend.fontsize": 10, "svg.hashsalt": "mtl-lora"}
+# For methods that have no style of their own, and for tasks: Okabe and Ito's colours first, markers where these run out.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000", "#999999")
+MARKERS = "osD^vPX"  # 7 with 8 colours: 56 tasks look different
+VERDICTS = {BETTER: ("#0B7A3B", "^"), EQUIVALENT: ("#0072B2", "s"), WORSE: ("#B3261E", "v"), UNDECIDED: ("#777777", "o")}
+# Texts of a figure are to be read when it is printed at half its size; labels of records are no formulas.
+PARAMETERS = {
+    "font.size": 11,
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Helvetica", "Arial"],
+    "axes.titlesize": 11,
+    "legend.fontsize": 10,
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+}
 DPI = 130
+RASTER = 80  # of what an SVG holds as a picture
+# What a page does without: numbers to a millionth of a point, the names of groups, the font that its style sheet names.
+LIGHTER = (
+    (r"<metadata>.*?</metadata>|<!--.*?-->| xmlns(:xlink)?=\"[^\"]*\"| version=\"1.1\"", ""),
+    (r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', r"\1"),
+    (r"(\d\.\d\d)\d+", r"\1"),
+    (r'<g id="[^"]*">', "<g>"),
+    (r' id="image[^"]*"', ""),
+    (r"font-family: [^;\"]*;? ?", ""),
+    (r' transform="rotate\(-?0 [^)]*\)"', ""),
+    (r"xlink:href", "href"),
+    (r"\s+", " "),
+    (r"> <", "><"),
+)
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawn figure: files <name>.png and <name>.svg. caption: what is seen, for those who cannot see it too."""
+    """A drawn figure: files <name>.png and <name>.svg.
+
+    caption: what is seen and what to look for. alt: what it shows, for those who cannot see it.
+    """
 
     name: str
     caption: str
-    svg: bytes
+    svg: str
+    alt: str
+
+    @property
+    def inline(self) -> str:
+        """The SVG as part of a page: light, and with ids that no other figure has."""
+        body = self.svg[self.svg.index("<svg") :]
+        for pattern, by in LIGHTER:
+            body = re.sub(pattern, by, body, flags=re.S)
+        return re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{crc32(self.name.encode()):x}-", body)
 
 
-def save(drawing: Drawing, folder: Path, name: str, caption: str) -> Figure:
+def save(drawing: Drawing, folder: Path, name: str, caption: str, alt: str = "") -> Figure:
     """Write a drawing as PNG and SVG, without the date of writing, and close it."""
     name = plain_name(name)
-    with plt.rc_context(PARAMETERS):
+    with plt.rc_context(PARAMETERS | {"svg.hashsalt": name}):
         drawing.savefig(folder / f"{name}.png", dpi=DPI, metadata={"Software": None})
         drawing.set_layout_engine("none")  # everything has its place by now
-        drawing.savefig(folder / f"{name}.svg", metadata={"Date": None})
+        drawing.savefig(folder / f"{name}.svg", dpi=RASTER, metadata={"Date": None})
     plt.close(drawing)
-    return Figure(name, caption, (folder / f"{name}.svg").read_bytes())
+    return Figure(name, caption, (folder / f"{name}.svg").read_text(encoding="utf-8"), alt or caption)
+
+
+def look(name: str) -> tuple[str, str]:
+    """Colour and marker of a method; one that is new here gets its own by its name."""
+    number = crc32(name.encode())
+    return STYLES.get(name) or (COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)])
 
 
 def style(entry: Entry) -> dict:
     """Of a method's line with error bars."""
-    colour, marker = STYLES.get(entry.name, OTHER)
+    colour, marker = look(entry.name)
     line = "--" if entry.reference else "-"
     return {"color": colour, "marker": marker, "linestyle": line, "label": entry.label, "capsize": 3, "linewidth": 1.5}
 

@@ -11,15 +11,7 @@ from reports.evidence.results import Results
 from reports.tables.table import Table, Text
 
 BYTES = 4  # trained tensors are kept in float32
-HEAD = ("budget", "method", "trained", "ms a sample", "memory, GiB", "checkpoint, MB", "unmerged", "merged")
-NOTES = (
-    "Training: milliseconds a sample, median over seeds. Runs shared their machine with other work: differences of less "
-    "than several times mean nothing, and speed has a benchmark of its own. Memory: the most allocated on a GPU; on a "
-    "CPU the largest size of the process that made the runs one after the other, earlier ones included. Checkpoint: the "
-    "trained tensors in float32, heads included.",
-    "Inference, unmerged and merged into one task: time of a forward pass by that of the backbone without adapters, in turn "
-    "and in the run's precision, median over seeds; empty where the run was not diagnosed (`mtl-lora diagnose`).",
-)
+HEAD = ("budget", "method", "trained", "ms per sample", "memory, GiB", "checkpoint, MB", "unmerged", "merged")
 
 
 def cost_table(comparison: Comparison, results: Results, name: str) -> Table:
@@ -42,7 +34,7 @@ def cost_table(comparison: Comparison, results: Results, name: str) -> Table:
             ]
         )
     hardware = sorted({record.environment.hardware for record in comparison.records})
-    return Table(name, f"Cost: {comparison.config.suite}, on {'; '.join(hardware)}", HEAD, rows, NOTES)
+    return Table(name, f"Cost: {comparison.config.suite}, on {'; '.join(hardware)}", HEAD, rows, paper=False)
 
 
 def _inference(runs: tuple[str, ...], results: Results) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a reader must know to read a table of scores right."""
+"""What a reader must know of one table of scores in particular: what is the same of all is in the glossary."""
 
 from __future__ import annotations
 
@@ -7,16 +7,6 @@ from benchmarks.experiment.presets import PICTURE_PRESETS, PRESETS
 from benchmarks.records.config import RunConfig
 from benchmarks.suites import find_suite
 from reports.evidence.comparison import Comparison, Entry
-
-INTERVAL = (
-    "paired, over scored rows (bootstrap) and seeds (Student's t) after Cochran and Cox, never narrower than Student's t "
-    "over seeds; with one seed over scored rows alone"
-)
-MAJORITY = "†"  # at a score that is just that of the majority baseline
-CELLS = (
-    "mean ± 95% interval over seeds (Student's t)",
-    "score of one seed (standard error over the scored rows: no spread over seeds is known)",
-)
 
 
 def lead(comparison: Comparison, budget: int) -> str:
@@ -32,7 +22,7 @@ def lead(comparison: Comparison, budget: int) -> str:
     ]
     parts += [f"answered by {config.way}"] if config.answering is not None else []
     cut = [
-        f"{limit:,} rows a task for {what}"
+        f"{limit:,} rows per task for {what}"
         for what, limit in (("training", config.max_train), ("scoring", config.max_eval))
         if limit
     ]
@@ -59,7 +49,7 @@ def epochs(config: RunConfig) -> str:
 
 def training(config: RunConfig) -> str:
     """At most how many rows, how often and how fast."""
-    rows = f"at most {config.max_train:,} training rows a task, " if config.max_train else ""
+    rows = f"at most {config.max_train:,} training rows per task, " if config.max_train else ""
     return f"{rows}{epochs(config)}, learning rate {config.recipe.learning_rate:g}"
 
 
@@ -79,17 +69,10 @@ def setting(comparison: Comparison) -> str:
 def notes(comparison: Comparison, entries: list[Entry]) -> list[str]:
     """What a reader must know to read the table right."""
     config, recipe = comparison.config, comparison.config.recipe
-    several, single = any(len(e.seeds) > 1 for e in entries), any(len(e.seeds) == 1 for e in entries)
-    forms = [CELLS[0]] * several + [CELLS[1]] * single
     suite = find_suite(config.suite)
     lines = [
-        f"Cells, in percent: {'; or '.join(forms)}. Majority baseline: the commonest class or the mean grade.",
-        "Bold: the best of the methods at the budget, where it is significantly better than the next one"
-        + ("; rows of several tasks, but for the mean, are not tested." if comparison.groups else "."),
-        f"Over lora: advantage over plain LoRA in points, seed by seed, with its 95% interval ({INTERVAL}); bold where "
-        "significant, ahead or behind. Verdict: against plain LoRA, by a margin that was fixed beforehand.",
-        f"{MAJORITY}: in all seeds, or in as many as stand there, the score is just that of the majority baseline.",
-        f"Scores: {_metrics(comparison)}, averaged where a task has two; mean is that of the tasks.",
+        f"Scores: {_metrics(comparison)}, averaged where a task has two."
+        + (" Groups of tasks, but for the mean, are not tested." if comparison.groups else ""),
         *suite.notes,
         *_answering(config),
         f"{'Recipe' if config.protocol == 'paper' else 'One recipe for all'}: {epochs(config)}, "
@@ -102,11 +85,6 @@ def notes(comparison: Comparison, entries: list[Entry]) -> list[str]:
     ]
     if comparison.groups:
         lines.append("Rows are means over tasks: " + _listed(comparison.groups) + ". scores.csv has every task.")
-    if any(e.reference for e in entries):
-        lines.append(
-            "References stand outside the budget: heads-only trains no adapter, lora-per-task has a LoRA of the budget for "
-            "each task, full trains every weight of the base."
-        )
     if config.split == "dev":
         lines.append("Scored on rows set apart from training (dev), for choosing recipes: not a result to report.")
     return lines + comparison.caveats

@@ -9,7 +9,7 @@ import pandas as pd
 from benchmarks.suites import all_suites, find_suite
 from reports.evidence.comparison import Comparison, Entry
 from reports.evidence.significance import MEAN
-from reports.tables.footnotes import CELLS, seeds_of, training
+from reports.tables.footnotes import seeds_of, training
 from reports.tables.table import Table, Text
 
 # What papers call a backbone, and its hub id.
@@ -25,10 +25,7 @@ SEEDS = 3  # at least, for a verdict
 NOTES = (
     "Verdict: a published value is compared with the measured one of the same method where backbone, rank and metric are "
     "stated and the same, no data were cut, and three seeds or more were measured; it agrees where it lies within the "
-    "measured 95% interval over seeds (Student's t). Everything else is not comparable, and the verdict says why.",
-    f"Measured: {'; or '.join(CELLS)}.",
-    "n/a: in the paper's tables, which could not be obtained. What is filled in or added in results/published is shown.",
-    "First hand: the source's authors on their own method, or they say the number is theirs; second hand: anyone else.",
+    "measured 95% interval over seeds. Everything else is not comparable, and the verdict says why.",
 )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from reports.evidence.comparison import PLAIN, Cell, Comparison, Entry, size
 from reports.evidence.differences import Difference
 from reports.evidence.significance import MEAN, PairedTests
-from reports.tables.footnotes import INTERVAL, MAJORITY, lead, notes, seeds_of, setting
+from reports.tables.footnotes import lead, notes, seeds_of, setting
+from reports.tables.glossary import MAJORITY
 from reports.tables.table import Table, Text
 
 
@@ -18,8 +19,7 @@ def title(comparison: Comparison, budget: int, conflict: bool = True) -> str:
 CONTROL = (
     "Does it use the pictures? The same method with its own pictures, with those of other samples of the task in training "
     "and scoring (shuffled: what can be had from the words alone), and trained with its own but scored with others "
-    "(shuffled when scored). Scores in percent; differences in points over the seeds that both have, with their 95% "
-    f"interval: {INTERVAL}. Bold: significant, by Holm's method among the kinds of pictures."
+    "(shuffled when scored). Corrected by Holm's method among the kinds of pictures."
 )
 
 
@@ -64,10 +64,7 @@ def conflict_table(family: list[Comparison], budget: int, tests: list[PairedTest
         f"Score against conflict, {title(family[0], budget, conflict=False)}",
         ["method", *(f"conflict {comparison.conflict:g}" for comparison in family)],
         table,
-        [
-            "Mean score of the suite in percent; in parentheses the advantage over plain LoRA in points, seed by seed, "
-            f"with its 95% interval ({INTERVAL}); bold where that is significant."
-        ],
+        ["In parentheses the advantage over plain LoRA in points, with its 95% interval; bold where significant."],
     )
 
 
@@ -114,7 +111,7 @@ def long_table(comparisons: list[Comparison]) -> Table:
                 spread = "" if cell.spread is None else f"{cell.spread:.4f}"
                 numbers = [f"{cell.mean:.4f}", spread, f"{cell.error:.4f}", cell.seeds, f"{majority[task]:.4f}"]
                 table.append([str(value) for value in (*common, *own, *numbers)])
-    return Table("scores", "All scores", columns, table)
+    return Table("scores", "All scores", columns, table, paper=False)
 
 
 def difference(found: Difference | None, first: Entry, second: Entry) -> Text:

@@ -27,17 +27,28 @@ class Text:
         return self.text
 
 
+Cell = Text | str
+
+
 @dataclass(frozen=True)
 class Table:
-    """name: of its files. rows: as many cells as the header has. notes: what a reader must know, one line each, below the
-    table; lead: above it."""
+    """A table with what a reader must know of it in particular; words of all tables are in the glossary.
+
+    Attributes:
+        name: of its files.
+        rows: as many cells as the header has.
+        notes: below the table, one line each.
+        lead: above it.
+        paper: whether it goes into papers: as LaTeX and Markdown too, not as CSV alone.
+    """
 
     name: str
     title: str
     header: Sequence[str]
-    rows: Sequence[Sequence[Text | str]]
+    rows: Sequence[Sequence[Cell]]
     notes: Sequence[str] = field(default=())
     lead: str = ""
+    paper: bool = True
 
     def plain(self) -> str:
         """For the terminal, without title and notes; a star for bold."""
@@ -45,9 +56,11 @@ class Table:
 
     def markdown(self) -> str:
         """Title, table and notes."""
-        notes = "\n".join(f"- {_line(note)}" for note in self.notes)
-        table = self._tabulate("github", lambda cell: f"**{_marked(cell)}**" if _bold(cell) else _marked(cell))
-        return "\n\n".join(part for part in (f"#### {_marked(self.title)}", self.lead, table, notes) if part) + "\n"
+        notes = "\n".join(f"- {markdown(note)}" for note in self.notes)
+        table = self._tabulate("github", lambda cell: f"**{markdown(cell)}**" if _bold(cell) else markdown(cell))
+        return (
+            "\n\n".join(part for part in (f"#### {markdown(self.title)}", markdown(self.lead), table, notes) if part) + "\n"
+        )
 
     def latex(self) -> str:
         """For the booktabs package; title and notes as comments."""
@@ -62,7 +75,7 @@ class Table:
         writer.writerows([[_no_formula(str(cell)) for cell in row] for row in (self.header, *self.rows)])
         return stream.getvalue()
 
-    def _tabulate(self, style: str, shown: Callable[[Text | str], str]) -> str:
+    def _tabulate(self, style: str, shown: Callable[[Cell], str]) -> str:
         rows = [[shown(cell) for cell in row] for row in self.rows]
         align = ["left", *["right"] * (len(self.header) - 1)]
         return tabulate(
@@ -77,11 +90,11 @@ def plain_name(name: str) -> str:
     return name
 
 
-def _line(text: Text | str) -> str:
+def _line(text: Cell) -> str:
     return " ".join(str(text).split())
 
 
-def _marked(text: Text | str) -> str:
+def markdown(text: Cell) -> str:
     """On one line, with nothing that Markdown would take for its own: bold, code, HTML, a link, the edge of a cell."""
     return re.sub(r"[\\`*<>|]|(?<=\])\(", r"\\\g<0>", _line(text))
 
@@ -91,5 +104,5 @@ def _no_formula(text: str) -> str:
     return f"'{text}" if re.match(r"[=@\t\r]|[+-](?![-+\d.,%±()\[\] e]*$)", text) else text
 
 
-def _bold(cell: Text | str) -> bool:
+def _bold(cell: Cell) -> bool:
     return isinstance(cell, Text) and cell.bold

@@ -9,7 +9,6 @@ from typing import Any
 from reports.evidence.comparison import Comparison
 from reports.evidence.results import Results
 from reports.evidence.significance import MEAN, PairedTests
-from reports.tables.footnotes import INTERVAL
 from reports.tables.scores import difference
 from reports.tables.table import Table, Text
 
@@ -17,17 +16,9 @@ ALONE = "lora-per-task"
 GAIN_NOTES = (
     "Points over a LoRA of the whole budget for each task, which shares nothing but the frozen base and what stands on it "
     "(heads, a projection of pictures) and trains as many times the parameters as there are tasks: a gain or a loss may "
-    "come from sharing, from the number of parameters, or from the method.",
-    f"95% interval: {INTERVAL}. Bold: significant, by Holm's method among the pairs of a task with a reference.",
+    "come from sharing, from the number of parameters, or from the method. Bold: significant.",
 )
-INSIDE_NOTES = (
-    "Of trained adapters, mean over pairs of tasks. Gradient cosine: between the gradients of two tasks' mean losses on "
-    "training rows, with respect to all adapter parameters; those that belong to one task make it smaller. Overlap: "
-    "cosine between the updates s U C_t D of two tasks, over all layers, from the factors: 1 where tasks have one update "
-    "in common, 0 where they are unrelated.",
-    "Silhouette: how well tasks are told apart by what a middle layer makes of their samples, by D x before and C_t D x "
-    "after the task's core; from -1 over 0 (not at all) to 1. Seeds: those that were diagnosed.",
-)
+INSIDE_NOTES = ("Of trained adapters; D x before and C D x after the task's core. Seeds: those that were diagnosed.",)
 
 
 def gain_table(comparison: Comparison, tests: dict[int, PairedTests], name: str) -> Table | None:
@@ -49,7 +40,7 @@ def gain_table(comparison: Comparison, tests: dict[int, PairedTests], name: str)
     if not rows:
         return None
     title = f"Against a LoRA of the whole budget for each task: {comparison.config.suite}"
-    return Table(name, title, ["budget", "task", ALONE, *labels], rows, GAIN_NOTES)
+    return Table(name, title, ["budget", "task", ALONE, *labels], rows, GAIN_NOTES, paper=False)
 
 
 def diagnosed(comparison: Comparison, results: Results) -> dict[tuple[str, int], dict[int, dict[str, Any]]]:
@@ -73,8 +64,8 @@ def inside_table(comparison: Comparison, results: Results, name: str) -> Table |
         rows.append([f"{budget:,}", label, Text(cosine, runs=runs), overlap, *apart, str(len(own))])
     if not rows:
         return None
-    head = ["budget", "method", "gradient cosine", "overlap of updates", "silhouette of D x", "of C_t D x", "seeds"]
-    return Table(name, f"Inside the adapters: {comparison.config.suite}", head, rows, INSIDE_NOTES)
+    head = ["budget", "method", "gradient cosine", "overlap of updates", "silhouette of D x", "of C D x", "seeds"]
+    return Table(name, f"Inside the adapters: {comparison.config.suite}", head, rows, INSIDE_NOTES, paper=False)
 
 
 def _silhouette(diagnoses: list[dict[str, Any]], stage: str) -> str:
