@@ -18,7 +18,7 @@ from tiny_mirror import make_mirror
 
 from benchmarks.records import environment
 from benchmarks.records.store import RunStore, write_whole
-from benchmarks.sources import Source, datasets
+from benchmarks.sources import Source, location
 from benchmarks.sources.location import cache_folder
 from benchmarks.suites import find_suite
 from benchmarks.training.memory import ADVICE, out_of_memory
@@ -126,9 +126,17 @@ def test_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"http://127.0.0.1:{server.getsockname()[1]}/train.json"
         monkeypatch.setattr(Source, "origin", lambda self, task, split: address)
-        monkeypatch.setattr(datasets, "TIMEOUT", 0.2)
+        monkeypatch.setattr(location, "TIMEOUT", 0.2)
         with pytest.raises(InvalidInput, match=f"cannot load data set {address}: .*timed out"):
             Source().rows(task, "train")
+
+
+def test_a_hub_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(location, "TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+        with pytest.raises(InvalidInput, match="cannot load model tiny/encoder: "):
+            Source().revision("tiny/encoder")
 
 
 def git(folder: Path, *command: str) -> str:

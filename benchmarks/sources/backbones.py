@@ -23,7 +23,7 @@ from transformers import (
 
 from benchmarks.records.config import WeightsIdentity
 from benchmarks.sources import gguf, model_folder
-from benchmarks.sources.location import Location, readable, unreachable
+from benchmarks.sources.location import Location, impatient, readable, unreachable
 from benchmarks.sources.pins import PINNED
 from benchmarks.world.encoder import FOLDER as WORLD_ENCODER
 from mtl_lora.errors import InvalidInput
@@ -150,6 +150,7 @@ def refuse_other(model: str, found: WeightsIdentity, wanted: Mapping[str, str | 
 def _snapshot(model: str, revision: str | None, weights: bool) -> Path:
     commit = None if revision is None or revision.startswith("sha256:") else revision
     files = [*model_folder.HUB_FILES, *(model_folder.HUB_WEIGHTS if weights else ())]
+    impatient()
     try:
         return Path(snapshot_download(model, revision=commit, allow_patterns=files, ignore_patterns="*/*"))
     except (OSError, HFValidationError) as error:

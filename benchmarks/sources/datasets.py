@@ -14,12 +14,11 @@ from datasets.exceptions import DatasetNotFoundError
 from huggingface_hub import DatasetCard
 from pyarrow.parquet import read_metadata
 
-from benchmarks.sources.location import Location, readable, unreachable
+from benchmarks.sources import location
+from benchmarks.sources.location import Location, impatient, readable, unreachable
 from benchmarks.suites.spec import Task
 from benchmarks.world.forms import world_rows
 from mtl_lora.errors import InvalidInput
-
-TIMEOUT = 30  # seconds that a server may be silent
 
 
 class Datasets(Location):
@@ -72,7 +71,7 @@ class Datasets(Location):
         if self.mirror is not None and not Path(where).is_file():
             raise InvalidInput(f"mirror {self.mirror} lacks {where}, which task {task.name} needs")
         try:
-            with Path(where).open("rb") if self.mirror else urlopen(where, timeout=TIMEOUT) as stream:
+            with Path(where).open("rb") if self.mirror else urlopen(where, timeout=location.TIMEOUT) as stream:
                 content = stream.read()
         except OSError as error:
             raise unreachable("data set", where, error) from error
@@ -97,6 +96,7 @@ class Datasets(Location):
 def _from_hub(name: str, config: str, part: str, revision: str) -> Dataset:
     if Path(name).exists():
         raise InvalidInput(f"{name} in the working directory would be read in place of the hub's: run this elsewhere")
+    impatient()
     try:
         return load_dataset(name, config, split=part, revision=revision)
     except (OSError, DatasetNotFoundError) as error:

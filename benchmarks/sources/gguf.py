@@ -56,7 +56,7 @@ def _write(file: Path, folder: Path) -> None:
     for tensor in GGUFReader(file).tensors:
         kinds[tensor.tensor_type.name] += tensor.n_elements
     kind = kinds.most_common(1)[0][0]
-    where = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
+    where = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name, "trust_remote_code": False}
     model = AutoModelForCausalLM.from_pretrained(
         **where, dtype=FULL.get(kind, torch.bfloat16), quantization_config=GgufConfig(dequantize=True)
     )

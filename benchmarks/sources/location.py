@@ -6,10 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from huggingface_hub import get_session
 from platformdirs import user_cache_path
 
 from mtl_lora.errors import InvalidInput
+
+TIMEOUT = 30  # seconds that a server may be silent
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,19 @@ def cache_folder() -> Path:
         return user_cache_path("mtl-lora")
     except RuntimeError as error:
         raise InvalidInput("this user has no home folder for caches: set HOME") from error
+
+
+def impatient() -> None:
+    """Let no server of the hub be silent for longer than TIMEOUT: some of its client's own requests would wait for ever."""
+    session = get_session()
+    hooks = session.event_hooks
+    if _hurry not in hooks["request"]:
+        session.event_hooks = hooks | {"request": [*hooks["request"], _hurry]}
+
+
+def _hurry(request: Any) -> None:
+    waits = request.extensions["timeout"]
+    request.extensions["timeout"] = {kind: TIMEOUT if wait is None else wait for kind, wait in waits.items()}
 
 
 @contextmanager
