@@ -1,21 +1,24 @@
-"""The command line: ``mtl-lora list | fetch | plan | run | diagnose | report | compare | predict | export``."""
+"""The command line: ``mtl-lora list | fetch | plan | run | status | runs | diagnose | report | compare | predict | export``."""
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import signal
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from tabulate import tabulate
 
+from benchmarks.commands import runs as runs_commands
 from benchmarks.experiment.study_options import Features, Mirror
-from benchmarks.options import RESULTS, Results, RunId, TaskName, source_of, with_study_options
+from benchmarks.options import RESULTS, AsJson, Results, RunId, TaskName, source_of, with_study_options
 from benchmarks.quiet import quiet
 from mtl_lora.errors import InvalidInput
 
@@ -28,12 +31,17 @@ OnlySuite = Annotated[str | None, typer.Option("--suite", help="only this suite"
 OnlyProtocol = Annotated[str | None, typer.Option("--protocol", help="only what was measured by this protocol")]
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Which low-rank adapter for several tasks? MTL-LoRA and its baselines at equal parameter budgets.",
 )
+app.add_typer(runs_commands.app, name="runs")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(metadata.version("mtl-lora"))
+        raise typer.Exit
 
 
 def main() -> None:
@@ -41,6 +49,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a sign still shows the rest
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     try:
         app()
     except (InvalidInput, OSError) as error:
@@ -48,8 +57,17 @@ def main() -> None:
         sys.exit(2)
 
 
+@app.callback()
+def everywhere(
+    version: Annotated[
+        bool, typer.Option("--version", help="print the version and exit", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    """Which low-rank adapter for several tasks? MTL-LoRA and its baselines at equal parameter budgets."""
+
+
 @app.command("list")
-def list_everything(as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False) -> None:
+def list_everything(as_json: AsJson = False) -> None:
     """Suites with their tasks and data sets, methods, answer modes and presets."""
     from benchmarks.listing import lines, listing
 
@@ -136,6 +154,8 @@ def run(
     ] = None,
     per_gpu: Annotated[int, typer.Option(help="runs at a time on each GPU", min=1)] = 1,
     retry_failed: Annotated[bool, typer.Option(help="do runs again that diverged or failed")] = False,
+    wait: Annotated[bool, typer.Option(help="for runs that other jobs hold, or leave them to those")] = True,
+    shard: Annotated[str, typer.Option(help="a share of the runs, for jobs side by side: 1/4, 2/4, ..")] = "1/1",
 ) -> None:
     """Train and evaluate every method and seed; finished runs are skipped, a killed run goes on.
 
@@ -144,19 +164,31 @@ def run(
     """
     quiet()
     from benchmarks.engines.choose import choose
-    from benchmarks.engines.grid import jobs_of, run_grid
+    from benchmarks.engines.grid import jobs_of, run_grid, shard_of
     from benchmarks.records.store import RunStore
     from benchmarks.training.trainer import Execution
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    jobs, store = jobs_of(studies), RunStore(results)
+    jobs, store = shard_of(jobs_of(studies), shard), RunStore(results)
     engine = choose(jobs, store, Execution(accumulation, gradient_checkpointing), workers, per_gpu)
     try:
-        finished = run_grid(jobs, store, engine, retry_failed)
+        finished = run_grid(jobs, store, engine, retry_failed, wait)
     except KeyboardInterrupt:
         print("mtl-lora: stopped; the same command goes on from here", file=sys.stderr)
         raise typer.Exit(130) from None
     raise typer.Exit(0 if finished else 1)
+
+
+@app.command()
+@with_study_options
+def status(studies: list[Any], results: Results = RESULTS, as_json: AsJson = False) -> None:
+    """How far `run` with the same options is, wherever it runs."""
+    quiet()
+    from benchmarks.engines.grid import jobs_of
+    from benchmarks.engines.status import grid_status
+    from benchmarks.records.store import RunStore
+
+    found = grid_status([job.run for job in jobs_of(studies)], RunStore(results))
+    print(json.dumps(dataclasses.asdict(found), indent=1) if as_json else "\n".join(found.lines()))
 
 
 @app.command()

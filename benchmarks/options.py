@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Results = Annotated[Path, typer.Option(help="folder of run records")]
 RunId = Annotated[str, typer.Argument(help="id of a finished run: the name of its record")]
 TaskName = Annotated[str, typer.Option(help="a task of the run")]
+AsJson = Annotated[bool, typer.Option("--json", help="for programs")]
 RESULTS = Path("results")
 
 

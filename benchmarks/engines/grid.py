@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
@@ -13,6 +14,7 @@ from benchmarks.records.leases import Leases, read_lease
 from benchmarks.records.schema import FailureRecord, Record
 from benchmarks.records.store import RunStore
 from benchmarks.records.sweep import sweep
+from mtl_lora.errors import InvalidInput
 
 POLL_SECONDS = 5.0
 
@@ -21,6 +23,15 @@ def jobs_of(studies: Sequence[Study]) -> list[Job]:
     """Every run of the studies, seed by seed, so that a grid cut short has whole comparisons."""
     jobs = [Job(run, study) for study in studies for run in study.runs()]
     return sorted(jobs, key=lambda job: studies[0].seeds.index(job.run.seed))
+
+
+def shard_of(jobs: Sequence[Job], shard: str) -> list[Job]:
+    """Every n-th job from the i-th on, for shard "i/n"."""
+    found = re.fullmatch(r"(\d+)/(\d+)", shard, re.ASCII)
+    place, shards = map(int, found.groups()) if found else (0, 0)
+    if not 1 <= place <= shards:
+        raise InvalidInput(f"--shard is one of 1/n to n/n, not {shard!r}")
+    return list(jobs[place - 1 :: shards])
 
 
 def run_grid(jobs: Sequence[Job], store: RunStore, engine: Engine, retry_failed: bool = False, wait: bool = True) -> bool:
@@ -130,5 +141,5 @@ class _Grid:
 
     def _held(self) -> str:
         """Who holds what is left."""
-        holders = {str(holder) for job in self.waiting if (holder := read_lease(self.store.leases / f"{job.run.id}.lease"))}
+        holders = {str(holder) for job in self.waiting if (holder := read_lease(self.store.lease_path(job.run.id)))}
         return f"waiting for {len(self.waiting)} runs that are done by {', '.join(sorted(holders))}"

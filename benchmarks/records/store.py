@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -36,6 +37,9 @@ class RunStore:
     def leases(self) -> Path:
         """The folder of the leases of runs, where their checkpoints are too."""
         return self.folder / "checkpoints"
+
+    def lease_path(self, run_id: str) -> Path:
+        return self.leases / f"{run_id}.lease"
 
     def checkpoints(self, run_id: str) -> Path:
         return self.folder / "checkpoints" / run_id
@@ -90,6 +94,13 @@ class RunStore:
         write_whole(path, lambda temporary: temporary.write_text(to_json(record), encoding="utf-8"))
         self.traceback_path(record.id).unlink(missing_ok=True)
         return path
+
+    def remove(self, run_id: str) -> None:
+        """Remove a run with all that belongs to it, its record first."""
+        paths = (self.record_path, self.predictions_path, self.trained_path, self.traceback_path, self.diagnosis_path)
+        for path in paths:
+            path(run_id).unlink(missing_ok=True)
+        shutil.rmtree(self.checkpoints(run_id), ignore_errors=True)
 
     def write_failure(self, record: FailureRecord, traceback: str) -> Path:
         """Write what is left of a run that diverged or failed; a later attempt that finishes takes its place."""

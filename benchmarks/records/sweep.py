@@ -23,7 +23,7 @@ def sweep(store: RunStore) -> None:
         if _abandoned(temporary):
             temporary.unlink(missing_ok=True)
     for path in store.leases.glob("*/"):
-        if store.find(path.name) and read_lease(store.leases / f"{path.name}.lease") is None:
+        if store.find(path.name) and read_lease(store.lease_path(path.name)) is None:
             shutil.rmtree(path, ignore_errors=True)
 
 
