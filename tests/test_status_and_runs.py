@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 from tiny_cli import mtl_lora, run_arguments
 from tiny_mirror import make_mirror
 
-from benchmarks.records.leases import Leases
+from benchmarks.records import leases
+from benchmarks.records.leases import Leases, read_lease
 from benchmarks.records.store import RunStore
 
 METHODS = ["--methods", "lora,heads-only,mtl-lora", "--tasks", "rte,stsb"]
@@ -47,15 +49,17 @@ def test_a_shard_that_there_is_not(shard: str, tiny: Path, tmp_path: Path, capsy
 
 
 def test_status_tells_what_is_finished_running_diverged_and_left(
-    tiny: Path, store: RunStore, capsys: pytest.CaptureFixture
+    tiny: Path, store: RunStore, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = status(tiny, store, capsys)["runs"]
     assert [run["status"] for run in runs] == ["finished", "left", "left"]
+    monkeypatch.setattr(leases, "HEARTBEAT_SECONDS", 0.01)
     other = Leases(store.leases)
     assert other.take(runs[1]["id"])
     other.say(runs[1]["id"], "train 7/9")
-    other._write(runs[1]["id"])
-    (lora, heads, mtl) = status(tiny, store, capsys)["runs"]
+    while read_lease(store.lease_path(runs[1]["id"])).doing != "train 7/9":
+        time.sleep(0.01)
+    heads = status(tiny, store, capsys)["runs"][1]
     assert (heads["status"], heads["detail"]) == ("running", "train 7/9")
 
     assert mtl_lora(*run_arguments(tiny, store.folder, *METHODS, "--no-wait")) == 0  # another job holds one
