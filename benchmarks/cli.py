@@ -154,6 +154,9 @@ def run(
     ] = None,
     per_gpu: Annotated[int, typer.Option(help="runs at a time on each GPU", min=1)] = 1,
     retry_failed: Annotated[bool, typer.Option(help="do runs again that diverged or failed")] = False,
+    engine: Annotated[str, typer.Option(help="local, ray: on a cluster, or slurm: a script to submit")] = "local",
+    address: Annotated[str, typer.Option(help="of the Ray cluster")] = "auto",
+    per_job: Annotated[int, typer.Option(help="runs in each job of the SLURM script", min=1)] = 8,
     wait: Annotated[bool, typer.Option(help="for runs that other jobs hold, or leave them to those")] = True,
     shard: Annotated[str, typer.Option(help="a share of the runs, for jobs side by side: 1/4, 2/4, ..")] = "1/1",
 ) -> None:
@@ -165,13 +168,20 @@ def run(
     quiet()
     from benchmarks.engines.choose import choose
     from benchmarks.engines.grid import jobs_of, run_grid, shard_of
+    from benchmarks.engines.slurm import write_script
     from benchmarks.records.store import RunStore
     from benchmarks.training.trainer import Execution
 
     jobs, store = shard_of(jobs_of(studies), shard), RunStore(results)
-    engine = choose(jobs, store, Execution(accumulation, gradient_checkpointing), workers, per_gpu)
+    if engine == "slurm":
+        script = results / "grid.slurm"
+        write_script(script, sys.argv[1:], len(jobs), per_job, workers or 1)
+        print(f"written: {script}; read it, then: sbatch {script}")
+        return
+    execution = Execution(accumulation, gradient_checkpointing)
+    chosen = choose(engine, jobs, store, execution, workers, per_gpu, address)
     try:
-        finished = run_grid(jobs, store, engine, retry_failed, wait)
+        finished = run_grid(jobs, store, chosen, retry_failed, wait)
     except KeyboardInterrupt:
         print("mtl-lora: stopped; the same command goes on from here", file=sys.stderr)
         raise typer.Exit(130) from None
