@@ -1,4 +1,4 @@
-"""The command line: ``mtl-lora list | fetch | plan | run | status | runs | diagnose | report | compare | predict | export``."""
+"""The command line: ``mtl-lora list | fetch | plan | run | status | runs | diagnose | report | ...``."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def _make(results: Results, beside: Results | None, out: Path, made: Path, sourc
     """Make everything in the folder ``made``; returns the short of it for the terminal."""
     for part in (page.TABLES, page.FIGURES):
         (made / part).mkdir()
-    comparisons = compare(results.records)
+    comparisons = compare(results.records, results.failures)
     maker = Sections(results, comparisons, made / page.FIGURES, margin)
     sections, names = [], maker.names()
     with shown("report", len(names), True) as advance:

@@ -136,6 +136,7 @@ class Sections:
         """first: of its suite, which is shown in full."""
         tests, name = self.tests(comparison), self.anchors[id(comparison)]
         points = [line for budget, paired in tests.items() for line in sentences(comparison, budget, paired)]
+        points += comparison.unfinished
         scores = {b: score_table(comparison, b, paired, f"{name}-{b}-scores") for b, paired in tests.items()}
         full = max(len(comparison.at(budget)) for budget in scores)
         most = [budget for budget in scores if len(comparison.at(budget)) == full]

@@ -19,10 +19,11 @@ from selenium.webdriver.support.ui import WebDriverWait
 from tiny_cli import mtl_lora
 from tiny_study import study
 
-from benchmarks.records.schema import to_json
+from benchmarks.records.schema import Failure, FailureRecord, to_json
 from benchmarks.records.store import RunStore
 from reports.evidence.comparison import Comparison, compare
 from reports.evidence.results import Results
+from reports.tables.footnotes import notes
 from reports.tables.glossary import GLOSSARY
 from reports.tables.published import published_table, verdict
 from reports.tables.table import Table, Text
@@ -54,6 +55,25 @@ def test_the_committed_report_comes_out_byte_for_byte(made: Path) -> None:
 def test_the_report_is_light(made: Path) -> None:
     assert (made / "index.html").stat().st_size < 2_000_000
     assert (made / "index.md").stat().st_size < 60_000
+
+
+def test_runs_that_diverged_are_counted() -> None:
+    records = [r for r in Results(RESULTS / "quick").records if r.config.conflict == 1 and r.config.budget == 93_000]
+    lost = next(r for r in records if (r.config.method.label, r.config.seed) == ("lora", 1))
+    failure = FailureRecord(
+        status="diverged",
+        id=lost.id,
+        config=lost.config,
+        failure=Failure(3, (None,), "the loss became nan"),
+        execution=lost.execution,
+        environment=lost.environment,
+        created=lost.created,
+    )
+    comparison = compare([record for record in records if record is not lost], [failure])[0]
+    sentence = "lora at 93,000: 1 of 3 seeds diverged; its numbers are of the others alone."
+    assert comparison.unfinished == [sentence]
+    assert sentence in notes(comparison, comparison.at(93_000))
+    assert not compare(records)[0].unfinished
 
 
 @pytest.fixture(scope="module")

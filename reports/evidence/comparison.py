@@ -12,7 +12,7 @@ from scipy import stats
 
 from benchmarks.experiment.methods import REFERENCES, order_for_display
 from benchmarks.records.config import RunConfig, Setting, plain
-from benchmarks.records.schema import RunRecord
+from benchmarks.records.schema import FailureRecord, RunRecord
 from benchmarks.suites import find_suite
 
 PLAIN = "lora"  # what others are measured against
@@ -89,6 +89,7 @@ class Comparison:
     majority: dict[str, float]
     groups: dict[str, list[str]]  # group -> its tasks
     caveats: list[str]
+    unfinished: list[str]  # a sentence for each method and budget of which seeds diverged or failed
 
     @property
     def conflict(self) -> float | None:
@@ -116,13 +117,16 @@ def size(comparison: Comparison, budget: int) -> str:
     return f"{budget:,} adapter parameters" if budget else "no budget of adapters"
 
 
-def compare(records: list[RunRecord]) -> list[Comparison]:
-    """Group the records into comparisons, the largest first."""
+def compare(records: list[RunRecord], failures: Sequence[FailureRecord] = ()) -> list[Comparison]:
+    """Group the records into comparisons, the largest first. failures: counted beside what they would have belonged to."""
     groups: dict[str, list[RunRecord]] = {}
     for record in records:
         groups.setdefault(_common(record.config), []).append(record)
     ordered = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
-    return [_comparison(group) for _, group in ordered]
+    unfinished: dict[str, list[FailureRecord]] = {}
+    for failure in failures:
+        unfinished.setdefault(_common(failure.config), []).append(failure)
+    return [_comparison(group, unfinished.get(key, [])) for key, group in ordered]
 
 
 def common(config: RunConfig) -> dict[str, Any]:
@@ -176,7 +180,7 @@ def t_interval(spread: float, count: int) -> float:
     return float(stats.t.ppf(0.975, count - 1)) * spread / count**0.5
 
 
-def _comparison(records: list[RunRecord]) -> Comparison:
+def _comparison(records: list[RunRecord], failures: list[FailureRecord]) -> Comparison:
     config = records[0].config
     labels = order_for_display({r.config.method.label for r in records})
     budgets = sorted({r.config.budget for r in records})
@@ -199,6 +203,7 @@ def _comparison(records: list[RunRecord]) -> Comparison:
         majority={task: 100 * scores[task].majority for task in config.tasks},
         groups=groups,
         caveats=_caveats(records),
+        unfinished=_unfinished(records, failures),
     )
 
 
@@ -236,6 +241,20 @@ def _unanswered(records: list[RunRecord]) -> float | None:
         return None
     rates = [s.unanswered / s.rows for r in records for s in r.scores.values() if s.unanswered is not None]
     return 100 * float(np.mean(rates)) if rates else None
+
+
+def _unfinished(records: list[RunRecord], failures: list[FailureRecord]) -> list[str]:
+    """Where runs diverged or failed: numbers of the others alone are numbers of those that went well."""
+    ended: dict[tuple[str, int], list[RunRecord | FailureRecord]] = {}
+    for record in (*records, *failures):
+        ended.setdefault((record.config.method.label, record.config.budget), []).append(record)
+    lines = []
+    for (label, budget), own in ended.items():
+        for status in ("diverged", "failed"):
+            if count := sum(record.status == status for record in own):
+                at = f" at {budget:,}" if budget else ""
+                lines.append(f"{label}{at}: {count} of {len(own)} seeds {status}; its numbers are of the others alone.")
+    return lines
 
 
 def _caveats(records: list[RunRecord]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.records import schema
-from benchmarks.records.schema import RunRecord
+from benchmarks.records.schema import FailureRecord, RunRecord
 from benchmarks.records.store import RunStore
 from mtl_lora.errors import InvalidInput
 
@@ -28,12 +28,14 @@ class Results:
         self._stores: dict[str, RunStore] = {}
         self._diagnoses: dict[str, dict[str, Any] | None] = {}
         self.records: list[RunRecord] = []
+        self.failures: list[FailureRecord] = []
         for runs in [folder / "runs", *sorted(folder.glob("*/runs"))]:
             store = RunStore(runs.parent)
             for record in store.finished():
                 if record.id not in self._stores:
                     self._stores[record.id] = store
                     self.records.append(record)
+            self.failures += store.failed()
         if not self.records:
             raise InvalidInput(f"no run records in {folder / 'runs'}: `mtl-lora run` makes them")
 

@@ -87,7 +87,7 @@ def notes(comparison: Comparison, entries: list[Entry]) -> list[str]:
         lines.append("Rows are means over tasks: " + _listed(comparison.groups) + ". scores.csv has every task.")
     if config.split == "dev":
         lines.append("Scored on rows set apart from training (dev), for choosing recipes: not a result to report.")
-    return lines + comparison.caveats
+    return [*lines, *comparison.unfinished, *comparison.caveats]
 
 
 def _answering(config: RunConfig) -> list[str]:
