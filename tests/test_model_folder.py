@@ -77,6 +77,8 @@ def test_large_weights_are_hashed_once_until_they_change(
 
 @pytest.mark.parametrize("model", [model for model, _ in PINNED if model != "world-encoder"])
 def test_the_pinned_hashes_are_those_of_the_real_weights(model: str, mirror: Path) -> None:
+    if not (mirror / "models" / model).is_dir():
+        pytest.skip(f"the mirror has no {model}")
     (revision,) = (revision for name, revision in PINNED if name == model)
     found = asdict(Source(mirror).identity(model, revision))
     assert PINNED[model, revision].items() <= found.items()
