@@ -44,6 +44,10 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
+records = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Records of runs.")
+app.add_typer(records, name="records")
+
+
 def main() -> None:
     """Entry point: bad input ends in one line on standard error and exit status 2."""
     for stream in (sys.stdout, sys.stderr):
@@ -118,14 +122,12 @@ def _kind(run: RunConfig) -> tuple[str, int]:
 
 def _planned(study: Study, runs: list[RunConfig], finished: set[str]) -> dict[str, object]:
     """A row of the plan: the runs of one method at one budget."""
-    from benchmarks.experiment.protocols import max_length_of, recipe_of
-
     run, paper = runs[0], study.protocol == "paper"
-    fit, recipe = study.fits[_kind(run)], recipe_of(run)
+    fit, recipe = study.fits[_kind(run)], run.recipe
     released = {
         "learning rate": f"{recipe.learning_rate:g}",
         "warm-up": f"{recipe.warmup:g}",
-        "tokens": max_length_of(run),
+        "tokens": run.backbone.max_length,
     }
     return {
         "method": run.method.label,
@@ -300,6 +302,18 @@ def _texts(lines: Iterable[bytes]) -> Iterator[str]:
             yield line.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise InvalidInput(f"line {number} is not text in UTF-8: {error.reason} at byte {error.start}") from error
+
+
+@records.command()
+def upgrade(folder: Annotated[Path, typer.Argument(help="folder of run records")] = RESULTS, mirror: Mirror = None) -> None:
+    """Bring records of an earlier schema to today's; no number changes, and the old id is kept in the record.
+
+    With a mirror of the data, predictions of ranked rows also get the queries that they belong to.
+    """
+    quiet()
+    from benchmarks.experiment.upgrade import upgrade
+
+    upgrade(folder, source_of(mirror) if mirror else None)
 
 
 def _finished(run: str, results: Path, mirror: Path | None) -> Any:

@@ -66,7 +66,9 @@ def test_the_paper_protocol_is_each_methods_released_script(tiny: Path, tmp_path
     for record in records:
         method = record.config.method
         assert (method.rank, method.settings["alpha"]) == (8, 16) and record.config.protocol == "paper"
-        assert method.released["learning_rate"] == RELEASED[method.name].learning_rate
+        own, recipe = RELEASED[method.name], record.config.recipe  # what the record says is what trained
+        assert (recipe.learning_rate, recipe.warmup) == (own.learning_rate, own.warmup)
+        assert (record.config.backbone.max_length, record.config.answering["match"]) == (own.max_length, own.match)
         assert record.config.answering["prompt"] == "released"
         parameters[method.name] = record.parameters.adapter
     # Three B's of rank 8 against one, and three of both: 32 -> 32, 16 and 32, two layers of q, k, v, o.

@@ -26,8 +26,8 @@ from baselines.references import LoRAPerTask
 from benchmarks.analysis.diagnosis import mean_inputs
 from benchmarks.analysis.geometry import of_mtl_lora, plane, separation, update_overlap, wide
 from benchmarks.analysis.inference import FinishedRun
+from benchmarks.answering.registry import read_answer_mode
 from benchmarks.data.splits import load_task
-from benchmarks.experiment.protocols import answer_mode_of, max_length_of
 from benchmarks.records.store import RunStore
 from benchmarks.sources import Source
 from benchmarks.suites import find_suite
@@ -165,12 +165,12 @@ def test_gradients_are_those_of_one_whole_batch(finished: RunStore) -> None:
     opened = FinishedRun.open(finished, run_of(finished, "mtl-lora"), Source())
     suite = find_suite("quick").with_conflict(1.0)
     data = [load_task(task, Source(), "test", 40, 12) for task in suite.select(["sense-north", "sense-south"])]
-    train, _ = encode(data, opened.tokenizer, answer_mode_of(opened.run), max_length_of(opened.run))
+    train, _ = encode(data, opened.tokenizer, read_answer_mode(opened.run.answering), opened.run.backbone.max_length)
     vectors = []
     for task in range(2):
         opened.model.zero_grad()
         rows = list(train.select(range(40 * task, 40 * task + 40)))
-        opened.model(**Collator(answer_mode_of(opened.run), opened.tokenizer)(rows))["loss"].backward()
+        opened.model(**Collator(read_answer_mode(opened.run.answering), opened.tokenizer)(rows))["loss"].backward()
         grads = [p.grad.flatten() for p in opened.model.backbone.adapter_parameters().values()]
         vectors.append(torch.cat(grads))
     expected = torch.cosine_similarity(*vectors, dim=0).item()
@@ -218,11 +218,11 @@ def test_inputs_are_means_over_the_tokens_of_a_row(mode: str, tiny: Path, answer
     """Against each text of a row read alone, without padding."""
     opened = FinishedRun.open(answered(mode), run_of(answered(mode), "mtl-lora"), Source(tiny))
     data = [load_task(task, Source(tiny), "test", 12, 12) for task in opened.model.tasks]
-    train, _ = encode(data, opened.tokenizer, answer_mode_of(opened.run), max_length_of(opened.run))
+    train, _ = encode(data, opened.tokenizer, read_answer_mode(opened.run.answering), opened.run.backbone.max_length)
     rows, read, backbone = list(train.select(range(12))), [], opened.model.backbone
     assert len({row["length"] for row in rows}) > 1
     layer = dict(backbone.layers())["encoder.layer.1.attention.self.query"]
-    found = mean_inputs(opened.model, layer, rows, Collator(answer_mode_of(opened.run), opened.tokenizer))
+    found = mean_inputs(opened.model, layer, rows, Collator(read_answer_mode(opened.run.answering), opened.tokenizer))
     layer.register_forward_pre_hook(lambda _, args: read.append(args[0][0].detach()))
     for row, mean in zip(rows, found, strict=True):
         types = {"token_type_ids": torch.tensor([row["token_type_ids"]])} if "token_type_ids" in row else {}

@@ -20,19 +20,19 @@ RECORDS = sorted(RESULTS.glob("**/runs/*.json"))
 RUNS = {
     "as the preset": (
         {},
-        "6079f9630553423d ef71360ef83def3b 7518d1087f4b6d14 96cd28f6479e076c a94cd32a892c25a6 "
-        "0e211cc8daa84468 c64f2d0f9745a7f0 5d4841ff2b8adf53",
+        "efc662d7347654c3 32f29107c4e9b276 d3d9c58d2d50ab22 69043f7f5099cc30 756594db791a45b0 "
+        "18f73d809bdf5d2c f96a76f2946088f9 ff4e8bdd321d99ca",
     ),
     "budgets, seeds and references": (
         {"budget": "50k,93k", "seeds": "0,1", "methods": "lora,mtl-lora,references"},
-        "ded0c587843bd31d b324496e868e9dbc 0e211cc8daa84468 1ac57a6e848afb2d 5d4841ff2b8adf53 "
-        "6079f9630553423d a94cd32a892c25a6 c64f2d0f9745a7f0 dc430ad399d31908 a43414ecbdadccf1 "
-        "62e75cf65344bf5c 40c120c652607e45 52064c45ed1844a9 8baa6f6b9bdc7be9 2230cc0b65b4356e "
-        "3b8145be834ebf47",
+        "2fd7e6c435c95f4f 61275922f5e090a3 18f73d809bdf5d2c 2b56766f9ddaf67f ff4e8bdd321d99ca "
+        "efc662d7347654c3 756594db791a45b0 f96a76f2946088f9 cacc645e604400bb 716e6f93a08c0cda "
+        "922f4175fb2efeee a2256f39b699467e 3c0db967881ef2dc d77c582f19fe6d19 ee893318ca556934 "
+        "0f694db175bbcf0c",
     ),
     "conflicts and settings": (
         {"conflict": "0,1", "methods": "mtl-lora:up_projections=2:temperature=0.8,lora"},
-        "66a3bc8396ee7483 e8ea755e5531a94b e32f7def560af9c9 9456e928610ca4fc",
+        "65020d2a56adbe9d ae604b583ef59380 9b08e02ff36eab0f c5fcfe5157a22791",
     ),
     "tasks, cuts and a recipe": (
         {
@@ -44,7 +44,7 @@ RUNS = {
             "split": "dev",
             "methods": "lora",
         },
-        "7201eec2cb268b6e",
+        "6dc3f0d7df06781a",
     ),
     "sampling, precision and targets": (
         {
@@ -55,9 +55,9 @@ RUNS = {
             "budget": "46k",
             "methods": "dora",
         },
-        "0d3d181d5b548a9d",
+        "0e6c2dba004c0bd1",
     ),
-    "texts apart": ({"answer": "heads:texts=apart", "methods": "lora"}, "f780b95b01f8cdd9"),
+    "texts apart": ({"answer": "heads:texts=apart", "methods": "lora"}, "cc5a58dacd34c442"),
 }
 
 

@@ -49,7 +49,7 @@ def test_minilm_learns_sentiment_and_similarity_in_a_minute(mirror: Path, tmp_pa
     assert mtl_lora("run", "nlu", "--mirror", mirror, "--results", tmp_path, *options) == 0
     (record,) = RunStore(tmp_path).finished()
     assert record.parameters.base == 22_565_376
-    assert record.weights.weights_sha256.startswith("53aa5117")
+    assert record.config.backbone.weights.weights_sha256.startswith("53aa5117")
     assert record.scores["sst2"].score > 0.7 and record.scores["stsb"].score > 0.5
 
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 from conftest import RESULTS
 
-from benchmarks.records.schema import Failure, FailureRecord, RunRecord, to_json
+from benchmarks.records.schema import RECORDS, Failure, FailureRecord, RunRecord, to_json
 from benchmarks.records.store import RunStore, read_record
 from mtl_lora import InvalidInput
 
-RECORDS = sorted(RESULTS.glob("**/runs/*.json"))
+COMMITTED = sorted(RESULTS.glob("**/runs/*.json"))
+DOCS = RESULTS.parent / "docs"
 
 
 @pytest.fixture
 def record() -> RunRecord:
-    return read_record(RECORDS[0])
+    return read_record(COMMITTED[0])
 
 
 def failure(record: RunRecord) -> FailureRecord:
@@ -73,3 +78,25 @@ def test_a_record_that_is_no_record_is_refused_in_one_line(
     with pytest.raises(InvalidInput, match="is not a whole run record") as caught:
         read_record(path)
     assert why in str(caught.value) and str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_the_published_schema_is_that_of_the_types() -> None:
+    assert json.loads((DOCS / "record.schema.json").read_text()) == RECORDS.json_schema()
+
+
+def fields_of(kind: type, seen: set[type]) -> Iterator[str]:
+    """The names of all fields of a dataclass, and of those within it."""
+    hints = get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        yield field.name
+        parts = [hints[field.name], *get_args(hints[field.name])]
+        for own in [inner for part in parts for inner in (part, *get_args(part))]:
+            if dataclasses.is_dataclass(own) and own not in seen:
+                seen.add(own)
+                yield from fields_of(own, seen)
+
+
+def test_a_page_explains_every_field() -> None:
+    page = (DOCS / "records.md").read_text()
+    names = {*fields_of(RunRecord, set()), *fields_of(FailureRecord, set())}
+    assert len(names) > 60 and [name for name in sorted(names) if f"`{name}`" not in page] == []

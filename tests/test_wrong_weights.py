@@ -148,10 +148,10 @@ def test_a_folder_of_the_models_name_in_the_working_directory_is_not_what_a_name
     options = ["--methods", "lora", "--tasks", "rte", "--budget", "9000"]
     assert mtl_lora(*run_arguments(tiny, tmp_path / "mirrored", *options)) == 0
     (record,) = RunStore(tmp_path / "mirrored").finished()
-    assert record.weights.weights_sha256 in record.config.backbone.revision
+    assert record.config.backbone.weights.weights_sha256 in record.config.backbone.revision
     assert mtl_lora(*run_arguments(tiny, tmp_path / "local", *options, "--backbone", f"./{ENCODER}")) == 0
     (local,) = RunStore(tmp_path / "local").finished()
-    assert local.weights.weights_sha256 != record.weights.weights_sha256
+    assert local.config.backbone.weights.weights_sha256 != record.config.backbone.weights.weights_sha256
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     capfd.readouterr()

@@ -21,9 +21,9 @@ from baselines.references import HeadsOnly
 from benchmarks.analysis.geometry import cosines, of_mtl_lora, separation, update_overlap, wide
 from benchmarks.analysis.inference import FinishedRun
 from benchmarks.answering.base import TaskModel
+from benchmarks.answering.registry import read_answer_mode
 from benchmarks.data.splits import TaskData, load_task
 from benchmarks.experiment.methods import order_for_display
-from benchmarks.experiment.protocols import answer_mode_of, max_length_of
 from benchmarks.progress import duration
 from benchmarks.records import schema
 from benchmarks.records.config import MethodConfig, RunConfig, plain
@@ -109,7 +109,7 @@ def diagnose(finished: FinishedRun, load: Callable[..., TaskData]) -> dict[str, 
 
 def _prepare(finished: FinishedRun, load: Callable[..., TaskData]) -> tuple[dict[str, list[dict]], list[dict], Batch]:
     """The first training rows of each task, scored rows of the first task, and what makes a batch of rows, as in the run."""
-    run, tokenizer, mode = finished.run, finished.tokenizer, answer_mode_of(finished.run)
+    run, tokenizer, mode = finished.run, finished.tokenizer, read_answer_mode(finished.run.answering)
     suite = find_suite(run.suite)
     suite = suite if run.conflict is None else suite.with_conflict(run.conflict)
     data = []
@@ -119,7 +119,7 @@ def _prepare(finished: FinishedRun, load: Callable[..., TaskData]) -> tuple[dict
             raise InvalidInput(f"the rows of task {task.name} are not those of run {run.id}: give the --mirror it had")
         train, test = rows.train, rows.test
         data.append(replace(rows, train=train.take(min(ROWS, len(train))), test=test.take(min(AT_ONCE, len(test)))))
-    train, test = encode(data, tokenizer, mode, max_length_of(run))
+    train, test = encode(data, tokenizer, mode, run.backbone.max_length)
     collator = Collator(mode, tokenizer, features_for(data, mode, finished.source, train, test))
     device = next(finished.model.parameters()).device
     trained: dict[str, list[dict]] = {name: [] for name in run.tasks}

@@ -16,8 +16,8 @@ from transformers import PreTrainedTokenizerBase
 
 from baselines.peft_format import export_peft
 from benchmarks.answering.base import OUTPUTS, TaskModel
+from benchmarks.answering.registry import read_answer_mode
 from benchmarks.data.multiple_choice import read_choice
-from benchmarks.experiment.protocols import answer_mode_of, max_length_of
 from benchmarks.records.config import RunConfig
 from benchmarks.records.store import RunStore
 from benchmarks.sources import Source
@@ -52,7 +52,8 @@ class FinishedRun:
             raise InvalidInput(f"{store.trained_path(run_id)} is missing: remove the record too and run it again")
         run = record.config
         backbone, revision = run.backbone.id, run.backbone.revision
-        refuse_other(backbone, source.identity(backbone, revision), asdict(record.weights), f"run {run_id}")
+        if run.backbone.weights is not None:
+            refuse_other(backbone, source.identity(backbone, revision), asdict(run.backbone.weights), f"run {run_id}")
         model = build_model(run, source)
         load_trained(model, store.trained_path(run_id))
         model.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -75,7 +76,11 @@ class FinishedRun:
         """
         if task.picture_column:
             raise InvalidInput(f"task {task.name} has generated pictures, which lines of text cannot give")
-        index, mode, device = self.model.tasks.index(task), answer_mode_of(self.run), next(self.model.parameters()).device
+        index, mode, device = (
+            self.model.tasks.index(task),
+            read_answer_mode(self.run.answering),
+            next(self.model.parameters()).device,
+        )
         features = None
         if task.pictures:
             mode = replace(mode, pictures="own")  # whatever the run itself was shown
@@ -84,7 +89,7 @@ class FinishedRun:
         stream = enumerate(lines, 1)
         while batch := list(islice(stream, BATCH)):
             rows = Dataset.from_list([_columns(task, number, line.rstrip("\r\n")) for number, line in batch])
-            encoded = mode.tokens(rows, task, self.tokenizer, max_length_of(self.run), training=False)
+            encoded = mode.tokens(rows, task, self.tokenizer, self.run.backbone.max_length, training=False)
             inputs = Collator(mode, self.tokenizer, features)([row | {"task_ids": index} for row in encoded])
             outputs = self.model(**{name: tensor.to(device) for name, tensor in inputs.items()})
             arrays = {name: outputs[name].float().cpu().numpy() for name in OUTPUTS if name in outputs}

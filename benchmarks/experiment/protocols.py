@@ -11,9 +11,8 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from benchmarks.answering.base import AnswerMode
-from benchmarks.answering.registry import read_answer_mode
-from benchmarks.records.config import Recipe, RunConfig
+from benchmarks.answering.causal_lm import Generation
+from benchmarks.records.config import Backbone, Recipe
 from mtl_lora.errors import unknown
 
 RANK, ALPHA = 8, 16  # of the released example, for every method
@@ -49,18 +48,11 @@ def released(method: str) -> Released:
     return RELEASED[method]
 
 
-def recipe_of(run: RunConfig) -> Recipe:
-    """The recipe a run is trained by."""
-    released = run.method.released
-    return dataclasses.replace(run.recipe, **{name: released[name] for name in ("learning_rate", "warmup") if released})
-
-
-def max_length_of(run: RunConfig) -> int:
-    """Tokens at which the samples of a run are cut."""
-    return run.method.released["max_length"] if run.method.released else run.backbone.max_length
-
-
-def answer_mode_of(run: RunConfig) -> AnswerMode:
-    """The way a run answers."""
-    mode = read_answer_mode(run.answering)
-    return dataclasses.replace(mode, match=run.method.released["match"]) if run.method.released else mode
+def as_released(method: str, recipe: Recipe, backbone: Backbone, mode: Generation) -> tuple[Recipe, Backbone, Generation]:
+    """What the scripts of a method set, in place of the study's."""
+    own = released(method)
+    return (
+        dataclasses.replace(recipe, learning_rate=own.learning_rate, warmup=own.warmup),
+        dataclasses.replace(backbone, max_length=own.max_length),
+        dataclasses.replace(mode, match=own.match),
+    )

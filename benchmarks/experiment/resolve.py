@@ -70,12 +70,13 @@ def default_answer_mode(suite: Suite, backbone: Backbone, protocol: str) -> Answ
 
 
 def pin_backbone(backbone: Backbone, source: Source) -> Backbone:
-    """The backbone with a revision: where none is given, the hub's commit of now, or the hash of a folder's weights.
+    """The backbone with what its weights are, and a revision: where none is given, the hub's commit of now, or the hash of a
+    folder's weights.
 
     Weights that were converted from others are not those that a preset pins, and their revision says so.
     """
     revision = source.converted_from(backbone.id) or backbone.revision or source.revision(backbone.id)
-    return dataclasses.replace(backbone, revision=revision)
+    return dataclasses.replace(backbone, revision=revision, weights=source.known_identity(backbone.id, revision))
 
 
 def pin_vision(mode: VisionLanguage, source: Source, backbone: Backbone) -> VisionLanguage:

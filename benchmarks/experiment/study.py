@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -13,8 +12,8 @@ from benchmarks.answering.heads import Heads
 from benchmarks.answering.registry import answer_modes_for
 from benchmarks.data.splits import SPLITS, TaskData, load_task
 from benchmarks.experiment.parsing import MethodChoice
-from benchmarks.experiment.protocols import ALPHA, PROTOCOLS, RANK, released
-from benchmarks.records.config import PRECISIONS, Backbone, MethodConfig, Recipe, RunConfig, steps
+from benchmarks.experiment.protocols import ALPHA, PROTOCOLS, RANK, as_released, released
+from benchmarks.records.config import PRECISIONS, Backbone, MethodConfig, Recipe, RunConfig, plain, steps
 from benchmarks.sources import Source
 from benchmarks.suites.spec import Suite
 from mtl_lora import Fit, InvalidInput, find_method, fit_rank, parse_budget, target_dims
@@ -146,15 +145,18 @@ class Study:
         return [self._run(*key, fit, seed) for seed in self.seeds for key, fit in self.fits.items()]
 
     def _run(self, label: str, budget: int, fit: Fit, seed: int) -> RunConfig:
-        as_released = dataclasses.asdict(released(fit.method.name)) if self.protocol == "paper" else None
+        recipe, backbone, mode = self.recipe, self.backbone, self.mode
+        if self.protocol == "paper":
+            recipe, backbone, mode = as_released(fit.method.name, recipe, backbone, mode)
         return RunConfig(
             suite=self.suite.name,
             tasks=tuple(d.task.name for d in self.data),
+            definitions={d.task.name: d.task.definition for d in self.data},
             protocol=self.protocol,
-            backbone=self.backbone,
-            method=MethodConfig(label, fit.method.name, dataclasses.asdict(fit.method), as_released),
+            backbone=backbone,
+            method=MethodConfig(label, fit.method.name, plain(fit.method), fit.method.version),
             budget=budget,
-            recipe=self.recipe,
+            recipe=recipe,
             precision=self.precision,
             split=self.split,
             max_train=self.max_train,
@@ -162,5 +164,5 @@ class Study:
             data={d.task.name: d.fingerprint for d in self.data},
             seed=seed,
             conflict=self.suite.conflict,
-            answering=None if self.mode == Heads() else {"way": self.mode.name, **dataclasses.asdict(self.mode)},
+            answering=None if mode == Heads() else {"way": mode.name, **plain(mode)},
         )

@@ -82,9 +82,10 @@ class WeightsIdentity:
 
 @dataclass(frozen=True)
 class Backbone:
-    """A pretrained model: hub id, pinned revision, and how a sentence vector is read from it.
+    """A pretrained model: hub id or folder, pinned revision, and how a sentence vector is read from it.
 
-    pooling: "mean" over tokens (encoders), or the "last" token (causal models).
+    pooling: "mean" over tokens (encoders), or the "last" token (causal models). weights: None where the hub has them and no
+    hash of them is known: its commit says what they are.
     """
 
     id: str
@@ -92,6 +93,7 @@ class Backbone:
     pooling: str
     max_length: int
     targets: tuple[str, ...]
+    weights: WeightsIdentity | None = None
 
     def __post_init__(self) -> None:
         if self.pooling not in POOLING:
@@ -102,12 +104,13 @@ class Backbone:
 
 @dataclass(frozen=True)
 class MethodConfig:
-    """A method as it is run. label: its name, and those settings that were asked for. settings: all of them, rank first."""
+    """A method as it is run. label: its name, and those settings that were asked for. settings: all of them. version: of its
+    formula."""
 
     label: str
     name: str
     settings: dict[str, Setting]
-    released: dict[str, Setting] | None = field(default=None, metadata=LATER)
+    version: int = field(default=1, metadata=LATER)
 
     @property
     def rank(self) -> int:
@@ -119,12 +122,15 @@ class MethodConfig:
 class RunConfig:
     """Everything that decides the numbers of a run. Its hash is the run's id, file name and resume key.
 
-    budget: trained adapter parameters asked for, 0 where a method trains no adapter. data: for each task the fingerprint of
-    its rows. conflict: between tasks of generated data. answering: the answer mode ("way") and its settings, None for heads.
+    tasks: in the order of their suite. definitions: the hash of each (``benchmarks.suites.spec``). budget: trained adapter
+    parameters asked for, 0 where a method trains no adapter. backbone, recipe, answering: as the run really reads and
+    trains, whatever protocol or preset they come from. data: for each task the fingerprint of its rows. conflict: between
+    tasks of generated data. answering: the answer mode ("way") and its settings, None for heads.
     """
 
     suite: str
     tasks: tuple[str, ...]
+    definitions: dict[str, str]
     protocol: str
     backbone: Backbone
     method: MethodConfig
@@ -141,11 +147,16 @@ class RunConfig:
 
     @property
     def id(self) -> str:
-        """The first 16 hexadecimal digits of the sha256 of this configuration as canonical JSON."""
+        """The first 16 hexadecimal digits of the sha256 of this configuration as canonical JSON.
+
+        Models are named by their content where it is known, never by the folder they lie in.
+        """
         config = plain(self)
-        method = config["method"]
-        settings = method.pop("settings")
-        text = json.dumps(config | {"method": method | settings}, sort_keys=True, separators=(",", ":"))
+        if self.backbone.weights is not None:
+            del config["backbone"]["id"], config["backbone"]["revision"]
+        if str((self.answering or {}).get("vision_revision", "")).startswith("sha256:"):
+            del config["answering"]["vision"]
+        text = json.dumps(config, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property

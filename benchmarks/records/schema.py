@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from benchmarks.records.config import LATER, RunConfig, WeightsIdentity, plain
+from benchmarks.records.config import LATER, RunConfig, plain
 
 RUN = 2
 DIAGNOSIS = 1
@@ -109,8 +109,10 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """A finished run. score: the mean over tasks. source: where its rows came from. weights: of its backbone. created: when,
-    in UTC."""
+    """A finished run. score: the mean over tasks. source: where its rows came from. created: when, in UTC.
+
+    method_sha256: of the source of its method, None where it is not known. former_id: by which an earlier schema called it.
+    """
 
     __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -125,8 +127,9 @@ class RunRecord:
     execution: Execution
     environment: Environment
     source: Literal["generated", "mirror", "hub"]
-    weights: WeightsIdentity
     created: str
+    method_sha256: str | None = None
+    former_id: str | None = field(default=None, metadata=LATER)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,6 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 
 from benchmarks.records.schema import RECORDS, RUN, FailureRecord, Record, RunRecord, to_json
-from benchmarks.records.upgrade import from_schema_1
 from mtl_lora.errors import InvalidInput
 
 
@@ -117,11 +116,15 @@ def read_record(path: Path) -> Record:
         raw = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(raw, dict):
             raise ValueError("it is no JSON object")
-        if raw.get("schema") not in (1, RUN):
+        if raw.get("schema") == 1:
+            raise InvalidInput(f"{path} is of schema 1: `mtl-lora records upgrade {path.parents[1]}` brings it to {RUN}")
+        if raw.get("schema") != RUN:
             raise ValueError(f"its schema is {raw.get('schema')}, this version reads {RUN}")
-        return RECORDS.validate_python(from_schema_1(raw) if raw["schema"] == 1 else raw)
+        return RECORDS.validate_python(raw)
     except ValidationError as error:
         raise _corrupt(path, _first(error)) from error
+    except InvalidInput:
+        raise
     except ValueError as error:
         raise _corrupt(path, str(error)) from error
 

@@ -119,6 +119,13 @@ class Backbones(Location):
         refuse_other(model, found, wanted, f"revision {revision}")
         return found
 
+    def known_identity(self, model: str, revision: str | None) -> WeightsIdentity | None:
+        """The same without fetching anything: of a model on the hub what is pinned, None where nothing is."""
+        if not self._on_hub(model):
+            return self.identity(model, revision)
+        pinned = PINNED.get((model, revision), {})
+        return WeightsIdentity(**pinned) if "weights_sha256" in pinned else None
+
     def _on_hub(self, model: str) -> bool:
         return self.mirror is None and model != WORLD_ENCODER.name and not _is_path(model)
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields, replace
 
 from mtl_lora.errors import InvalidInput, unknown
+
+# Fields of a task outside its definition: for readers, where its rows come from, and what a run names by itself.
+UNDECIDING = ("summary", "group", "dataset", "revision", "files", "conflict")
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,18 @@ class Task:
     head: str | None = None
     group: str | None = None
     conflict: float | None = None
+
+    @property
+    def definition(self) -> str:
+        """A hash of what decides numbers: all fields but those for readers, and where rows come from (they have a
+        fingerprint).
+
+        Fields at their default are left out, so that a field that comes later changes no hash.
+        """
+        own = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        told = {name: value for name, value in own.items() if name not in UNDECIDING}
+        text = json.dumps(told, sort_keys=True, default=asdict)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def graded(self) -> bool:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import inspect
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,11 +13,16 @@ from torch import nn
 
 import baselines  # noqa: F401  (registers the methods)
 from benchmarks.answering.base import TaskModel
-from benchmarks.experiment.protocols import answer_mode_of
+from benchmarks.answering.registry import read_answer_mode
 from benchmarks.records.config import RunConfig
 from benchmarks.sources import Source
 from benchmarks.suites import find_suite
 from mtl_lora import AdaptedModel, find_method
+
+
+def method_source(name: str) -> str:
+    """sha256 of the file that a method is in."""
+    return hashlib.sha256(Path(inspect.getfile(find_method(name))).read_bytes()).hexdigest()
 
 
 class FrozenBackbone:
@@ -39,8 +47,9 @@ def build_model(run: RunConfig, source: Source, frozen_backbone: FrozenBackbone 
     frozen_backbone: where one is kept for runs that do not train it.
     """
     tasks = find_suite(run.suite).select(list(run.tasks))
+    assert tuple(task.name for task in tasks) == run.tasks, "a task's id is its place in the suite's order"
     method = find_method(run.method.name)(**run.method.settings)
-    mode = answer_mode_of(run)
+    mode = read_answer_mode(run.answering)
     # On an accelerator weights are held in half precision where all are frozen; on a CPU autocast alone is faster.
     frozen = not method.trains_base and not mode.trains_base
     half = run.precision == "bfloat16" and torch.cuda.is_available() and frozen

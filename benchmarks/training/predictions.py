@@ -24,7 +24,8 @@ def read_predictions(
     outputs: np.ndarray | tuple[np.ndarray, ...],
     tokenizer: PreTrainedTokenizerBase,
 ) -> pd.DataFrame:
-    """One row a scored sample, by task and row of the source's split: task, row, label, prediction and what the mode adds.
+    """One row a scored sample, by task and row of the source's split: task, row, label, prediction,
+    query of ranked rows, and what the mode adds.
 
     Of written answers the prediction is what the text earns, and there is no label.
     """
@@ -42,6 +43,8 @@ def read_predictions(
             label, answers = np.nan, {"prediction": points(own.task, answers["text"], references), **answers}
         else:
             label = np.array(_of_rows(own.test, "label", part["row"]), dtype=float)
+        if own.task.query_column:
+            part["query"] = _of_rows(own.test, "query", part["row"])
         parts.append(part.assign(label=label, **answers))
     columns = pd.concat(parts, ignore_index=True)
     columns["task"] = pd.Categorical(columns["task"], [d.task.name for d in data])

@@ -14,7 +14,7 @@ from datasets import Dataset
 from transformers import PrinterCallback, set_seed
 
 from benchmarks.answering.base import TaskModel
-from benchmarks.experiment.protocols import answer_mode_of, max_length_of, recipe_of
+from benchmarks.answering.registry import read_answer_mode
 from benchmarks.experiment.study import Study
 from benchmarks.records import environment, schema
 from benchmarks.records.config import RunConfig
@@ -24,7 +24,7 @@ from benchmarks.sources import Source
 from benchmarks.training.batches import Collator, encode, features_for, lengths, schedule
 from benchmarks.training.divergence import refuse_diverged
 from benchmarks.training.image_features import Features
-from benchmarks.training.model import FrozenBackbone, build_model
+from benchmarks.training.model import FrozenBackbone, build_model, method_source
 from benchmarks.training.predictions import grade_task, read_predictions
 from benchmarks.training.progress import ProgressReport, Watch
 from benchmarks.training.trainer import (
@@ -48,13 +48,13 @@ class Runner:
         self.store, self.execution = store, execution
         self.frozen_backbone = FrozenBackbone()
         self.environment = environment.environment()
-        self.tokenizer, self.identity = cache(Source.tokenizer), cache(Source.identity)
+        self.tokenizer = cache(Source.tokenizer)
         self.progress: ProgressReport | None = None  # of the latest run
         self._rows: dict[str, Rows] = {}
 
     def rows(self, study: Study, run: RunConfig) -> Rows:
         """Training and scored rows as tokens, and the features of their pictures."""
-        mode, max_length = answer_mode_of(run), max_length_of(run)
+        mode, max_length = read_answer_mode(run.answering), run.backbone.max_length
         key = repr((study.source, run.backbone.id, run.backbone.revision, run.data, mode, max_length))
         if key not in self._rows:
             tokenizer = self.tokenizer(study.source, run.backbone.id, run.backbone.revision)
@@ -77,7 +77,7 @@ class Runner:
         self.progress = None
         set_seed(run.seed)
         model = build_model(run, study.source, self.frozen_backbone)
-        mode, recipe = answer_mode_of(run), recipe_of(run)
+        mode, recipe = read_answer_mode(run.answering), run.recipe
         tokenizer = self.tokenizer(study.source, run.backbone.id, run.backbone.revision)
         train, test, features = self.rows(study, run)
         if features is not None:
@@ -143,5 +143,5 @@ class Runner:
             environment=self.environment,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             source="generated" if study.suite.conflict is not None else "mirror" if study.source.mirror else "hub",
-            weights=self.identity(study.source, run.backbone.id, run.backbone.revision),
+            method_sha256=method_source(run.method.name),
         )

@@ -16,6 +16,8 @@ from benchmarks.records.schema import FailureRecord, RunRecord
 from benchmarks.suites import find_suite
 
 PLAIN = "lora"  # what others are measured against
+# Under protocol paper, what each method's own script sets.
+RELEASED = {"recipe": ("learning_rate", "warmup"), "backbone": ("max_length",), "answering": ("match",)}
 FREE = ("method", "seed", "budget")  # what may differ between the runs of one comparison
 
 
@@ -130,8 +132,20 @@ def compare(records: list[RunRecord], failures: Sequence[FailureRecord] = ()) ->
 
 
 def common(config: RunConfig) -> dict[str, Any]:
-    """What the runs of one comparison have in common, as JSON holds it."""
-    return {name: value for name, value in plain(config).items() if name not in FREE}
+    """What the runs of one comparison have in common, as JSON holds it; under protocol paper not what each script sets."""
+    kept = {name: value for name, value in plain(config).items() if name not in FREE}
+    if config.protocol == "paper":
+        for part, names in RELEASED.items():
+            kept[part] = {name: value for name, value in kept[part].items() if name not in names}
+    return kept
+
+
+def _released(config: RunConfig) -> dict[str, Setting] | None:
+    """What the released scripts set for the method of a run alone, under the protocol that follows them."""
+    if config.protocol != "paper":
+        return None
+    own = plain(config)
+    return {name: own[part][name] for part, names in RELEASED.items() for name in names}
 
 
 def _common(config: RunConfig, *free: str) -> str:
@@ -232,7 +246,7 @@ def _entry(label: str, budget: int, tasks: tuple[str, ...], groups: dict[str, li
         },
         score=_mean_of(tasks, records),
         unanswered=_unanswered(records),
-        released=records[0].config.method.released,
+        released=_released(records[0].config),
     )
 
 
