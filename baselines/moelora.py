@@ -28,6 +28,10 @@ class MoELoRA(Method):
 
     name: ClassVar[str] = "moelora"
     summary: ClassVar[str] = "LoRA experts weighed by a softmax gate on the task (arXiv 2310.18339)"
+    small: ClassVar[tuple[Mapping[str, Any], ...]] = (
+        {"experts": 4, "embedding": 6},
+        {"experts": 4, "embedding": 6, "gate": "shared"},
+    )
 
     experts: int = 8
     embedding: int = 64

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TypedDict
 
 from benchmarks.experiment import catalogue
-from benchmarks.experiment.methods import order_for_display
+from benchmarks.experiment.methods import beyond, order_for_display
 from benchmarks.experiment.presets import PICTURE_PRESETS, PRESETS
 from benchmarks.suites import all_suites
 from benchmarks.suites.credits import Credit, credit_of
@@ -38,6 +38,7 @@ class Listing(TypedDict):
 
     suites: list[ListedSuite]
     methods: list[ListedEntry]
+    methods_beyond_the_paper: list[ListedEntry]
     answer_modes: list[ListedEntry]
     presets: list[ListedEntry]
     presets_for_pictures: list[ListedEntry]
@@ -46,9 +47,11 @@ class Listing(TypedDict):
 def listing() -> Listing:
     """Everything there is to choose from, without loading torch."""
     methods, modes = catalogue.methods(), catalogue.answer_modes()
+    others = beyond(methods)
     return {
         "suites": [_suite(suite) for suite in all_suites().values()],
-        "methods": [_entry(name, *methods[name]) for name in order_for_display(methods)],
+        "methods": [_entry(name, *methods[name]) for name in order_for_display(methods) if name not in others],
+        "methods_beyond_the_paper": [_entry(name, *methods[name]) for name in others],
         "answer_modes": [_entry(name, *mode) for name, mode in modes.items()],
         "presets": [_entry(preset.name, preset.summary, {}) for preset in PRESETS.values()],
         "presets_for_pictures": [_entry(preset.name, preset.summary, {}) for preset in PICTURE_PRESETS.values()],
@@ -64,8 +67,14 @@ def lines(found: Listing) -> Iterator[str]:
             yield f"    {task['name']:<16} {task['summary']} [{', '.join(task['metrics'])}]"
         for licence, citation in dict.fromkeys((task["licence"], task["citation"]) for task in suite["tasks"]):
             yield f"    data: {citation}; licence: {licence}"
-    entries = (("methods", found["methods"]), ("answer modes", found["answer_modes"]), ("presets", found["presets"]))
-    for title, own in (*entries, ("presets for suites on pictures", found["presets_for_pictures"])):
+    entries = (
+        ("methods", found["methods"]),
+        ("methods beyond the paper (--methods beyond)", found["methods_beyond_the_paper"]),
+        ("answer modes", found["answer_modes"]),
+        ("presets", found["presets"]),
+        ("presets for suites on pictures", found["presets_for_pictures"]),
+    )
+    for title, own in entries:
         yield title
         for entry in own:
             settings = ", ".join(f"{name}={value}" for name, value in entry["settings"].items())

@@ -67,7 +67,16 @@ class AdaptedLinear(nn.Module):
         return self.method.factors(self._params())
 
     def fold(self, task: int) -> tuple[Tensor, Tensor]:
-        """The plain LoRA that this layer is for one task: A (R_in, d_in) and B = U C_t (d_out, R_in)."""
+        """The plain LoRA that this layer is for one task: A (R_in, d_in) and B = U C_t (d_out, R_in).
+
+        Raises:
+            InvalidInput: Where the method routes by token: no one update then holds for all inputs.
+        """
+        if self.method.routes_by_token:
+            raise InvalidInput(
+                f"{self.method.name} weighs its factors anew for each token, so no task of it can be merged or exported: "
+                "use the adapted model as it is"
+            )
         down, core, up = self.factors()
         if core is None:
             return down, up
@@ -106,6 +115,8 @@ class AdaptedLinear(nn.Module):
         z = self._projected(x, down.to(x.dtype)) * self.method.scaling
         if core is not None:
             z = self.context.route(z, core, self.name)
+        if self.method.routes_by_token:
+            z = _weighed(z, self.method.block_weights(params, x), up.shape[1])
         scale = self.method.output_scale(params, self.base.weight)
         if scale is not None:
             return self._rescaled(x, z, up, scale)
@@ -132,6 +143,13 @@ class AdaptedLinear(nn.Module):
 
     def extra_repr(self) -> str:
         return repr(self.method)
+
+
+def _weighed(z: Tensor, weights: Tensor, width: int) -> Tensor:
+    """z, (..., width) or one block of it that all share, with its n blocks weighed by (..., n): (..., width)."""
+    blocks = z.unflatten(-1, (-1, width // weights.shape[-1]))
+    weighed: Tensor = blocks * weights.to(z.dtype)[..., None]
+    return weighed.flatten(-2)
 
 
 def refuse_merged(module: nn.Module, *_: object) -> None:

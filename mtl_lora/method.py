@@ -5,8 +5,9 @@ Every method adapts a frozen linear layer W (d_out x d_in) for task t by
     y = W x + s * U C_t D x,    s = alpha / rank
 
 with D (R_in x d_in) the stacked down-projections, U (d_out x R_out) the stacked up-projections
-and C_t (R_out x R_in) a small core that only the task chooses. A method is a frozen dataclass: its
-fields are its settings, and its functions say which tensors are trained and how they make D, C, U.
+and C_t (R_out x R_in) a small core that only the task chooses. A method that routes by token weighs the
+blocks of U for each input besides. A method is a frozen dataclass: its fields are its settings, and its
+functions say which tensors are trained and how they make D, C, U.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ class Method(ABC):
     summary: ClassVar[str]
     reference: ClassVar[bool] = False  # a bound to compare with, no competitor for the budget
     trains_base: ClassVar[bool] = False
+    routes_by_token: ClassVar[bool] = False  # by block_weights; there is then no plain LoRA that it folds to
+    small: ClassVar[tuple[Mapping[str, Any], ...]] = ({},)  # its own settings in tests of tiny layers, one set or several
     version: ClassVar[int] = 1  # of the formula as computed; a higher one gives other numbers, so other runs
 
     rank: int = 8
@@ -117,6 +120,18 @@ class Method(ABC):
     def constants(self, base_weight: Tensor) -> dict[str, Tensor]:
         """Numbers that follow from the frozen W alone, computed once; ``params`` holds them beside the trained tensors."""
         return {}
+
+    def block_weights(self, params: Params, x: Tensor) -> Tensor:
+        """What the n blocks of U, of equal width and side by side, weigh for each input; asked of who ``routes_by_token``.
+
+        Args:
+            params: As in :meth:`factors`.
+            x: The layer's input (..., d_in), of any dtype; nothing of it is dropped.
+
+        Returns:
+            (..., n). Where C_t D x is as narrow as one block, all blocks read the same; otherwise each reads its own.
+        """
+        raise NotImplementedError(f"{self.name} routes by token, so it needs block_weights")
 
     def output_scale(self, params: Params, base_weight: Tensor) -> Tensor | None:
         """A factor (d_out,) for each output row of W x + s U C_t D x, or None for no rescaling."""

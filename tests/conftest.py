@@ -13,33 +13,31 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM
 
-from baselines.dora import DoRA
-from baselines.lora import LoRA
-from baselines.moelora import MoELoRA
-from baselines.multilora import MultiLoRA
-from baselines.references import LoRAPerTask
+import baselines  # noqa: F401  (registers the methods)
 from benchmarks.scoring import metrics
-from mtl_lora import AdaptedModel, Method, MTLLoRA
+from mtl_lora import METHODS, AdaptedModel, Method
 
 TASKS = ["a", "b", "c"]
-ALL_METHODS = [
-    LoRA(rank=4, alpha=8),
-    DoRA(rank=4, alpha=8),
-    MultiLoRA(rank=4, alpha=8),
-    MoELoRA(rank=4, alpha=8, experts=4, embedding=6),
-    MoELoRA(rank=4, alpha=8, experts=4, embedding=6, gate="shared"),
-    MTLLoRA(rank=4, alpha=8),
-    LoRAPerTask(rank=4, alpha=8),
+ALL_METHODS = [  # every registered one that has adapters, with each of the small settings it gives
+    kind(rank=4, alpha=8, **settings) for kind in METHODS.values() if kind().shapes(1, 1, 1) for settings in kind.small
 ]
 
 
 def method_id(method: Method) -> str:
-    return f"{method.name}-shared" if getattr(method, "gate", "layer") == "shared" else method.name
+    """Its name, and what sets it apart from its first small settings."""
+    first = type(method)(rank=method.rank, alpha=method.alpha, **type(method).small[0])
+    return "-".join([method.name, *(str(value) for name, value in vars(method).items() if value != vars(first)[name])])
 
 
 @pytest.fixture(params=ALL_METHODS, ids=method_id)
 def method(request: pytest.FixtureRequest) -> Method:
     """Every method, one after another."""
+    return request.param
+
+
+@pytest.fixture(params=[method for method in ALL_METHODS if not method.routes_by_token], ids=method_id)
+def folding(request: pytest.FixtureRequest) -> Method:
+    """Every method whose tasks fold to a plain LoRA."""
     return request.param
 
 

@@ -9,7 +9,7 @@ from transformers import GPT2Config, GPT2Model
 
 from baselines.lora import LoRA
 from baselines.moelora import MoELoRA
-from mtl_lora import AdaptedModel, InvalidInput, MTLLoRA, find_method, parse_budget
+from mtl_lora import METHODS, AdaptedModel, InvalidInput, MTLLoRA, find_method, parse_budget
 
 
 def refused(pattern: str):
@@ -179,7 +179,7 @@ def test_settings_out_of_range() -> None:
 
 
 def test_an_unknown_method() -> None:
-    with refused("unknown method 'qlora'; known: dora, full, heads-only, lora, lora-per-task, moelora, mtl-lora, multilora"):
+    with refused(f"unknown method 'qlora'; known: {', '.join(sorted(METHODS))}"):
         find_method("qlora")
 
 

@@ -28,8 +28,8 @@ def logits(model: AdaptedModel, task: str) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_merged_equals_unmerged(method: Method, task: str) -> None:
-    model = adapted_llama(method)
+def test_merged_equals_unmerged(folding: Method, task: str) -> None:
+    model = adapted_llama(folding)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     expected, other = logits(model, task), logits(model, "b" if task == "a" else "a")
     difference = model.merge(task, check={"input_ids": tokens()})
@@ -42,8 +42,8 @@ def test_merged_equals_unmerged(method: Method, task: str) -> None:
     torch.testing.assert_close(logits(model, "b" if task == "a" else "a"), other)
 
 
-def test_merged_and_exported_equal_native_with_biases(method: Method, tmp_path: Path) -> None:
-    model = randomise_adapters(AdaptedModel(tiny_bert(), method, TASKS, ["query", "dense"]))
+def test_merged_and_exported_equal_native_with_biases(folding: Method, tmp_path: Path) -> None:
+    model = randomise_adapters(AdaptedModel(tiny_bert(), folding, TASKS, ["query", "dense"]))
     expected = model(tokens(), task_ids=["b"] * 6)[0]
     export_peft(model, "b", tmp_path)
     theirs = peft.PeftModel.from_pretrained(tiny_bert(), tmp_path)
@@ -51,8 +51,8 @@ def test_merged_and_exported_equal_native_with_biases(method: Method, tmp_path: 
     assert model.merge("b", check={"input_ids": tokens()}) < 1e-4
 
 
-def test_merging_is_in_float32_whatever_surrounds_it(method: Method) -> None:
-    model, narrow = adapted_llama(method), adapted_llama(method)
+def test_merging_is_in_float32_whatever_surrounds_it(folding: Method) -> None:
+    model, narrow = adapted_llama(folding), adapted_llama(folding)
     model.merge("a")
     with torch.autocast("cpu", torch.bfloat16):
         narrow.merge("a")
@@ -61,16 +61,16 @@ def test_merging_is_in_float32_whatever_surrounds_it(method: Method) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_merging_in_half_precision_is_rounded_once(method: Method, dtype: torch.dtype) -> None:
-    model = randomise_adapters(AdaptedModel(tiny_llama().to(dtype), method, TASKS, LLAMA_TARGETS))
-    wide = randomise_adapters(AdaptedModel(tiny_llama().to(dtype).float(), method, TASKS, LLAMA_TARGETS))
+def test_merging_in_half_precision_is_rounded_once(folding: Method, dtype: torch.dtype) -> None:
+    model = randomise_adapters(AdaptedModel(tiny_llama().to(dtype), folding, TASKS, LLAMA_TARGETS))
+    wide = randomise_adapters(AdaptedModel(tiny_llama().to(dtype).float(), folding, TASKS, LLAMA_TARGETS))
     model.merge("c"), wide.merge("c")
     for (_, half), (_, full) in zip(model.layers(), wide.layers(), strict=True):
         assert torch.equal(half.base.weight, full.base.weight.to(dtype))
 
 
-def test_a_merged_model_serves_its_task_alone(method: Method) -> None:
-    model = adapted_llama(method)
+def test_a_merged_model_serves_its_task_alone(folding: Method) -> None:
+    model = adapted_llama(folding)
     model.merge("b")
     torch.testing.assert_close(logits(model, "b"), model(tokens()).logits)
     with pytest.raises(InvalidInput, match=r"task b is merged into the base: unmerge\(\) before using other tasks"):
@@ -79,8 +79,8 @@ def test_a_merged_model_serves_its_task_alone(method: Method) -> None:
         model.merge("a")
 
 
-def test_what_a_merged_model_cannot_do_is_refused_and_changes_nothing(method: Method, tmp_path: Path) -> None:
-    model = adapted_llama(method).train()
+def test_what_a_merged_model_cannot_do_is_refused_and_changes_nothing(folding: Method, tmp_path: Path) -> None:
+    model = adapted_llama(folding).train()
     held = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     save_trained(model, tmp_path / "a")
     optimizer = torch.optim.SGD(model.adapter_parameters().values(), lr=0.1)
@@ -107,8 +107,8 @@ def test_what_a_merged_model_cannot_do_is_refused_and_changes_nothing(method: Me
     load_trained(model, tmp_path / "a")
 
 
-def test_an_adapted_model_is_not_saved_as_if_it_were_plain(method: Method, tmp_path: Path) -> None:
-    model = adapted_llama(method)
+def test_an_adapted_model_is_not_saved_as_if_it_were_plain(folding: Method, tmp_path: Path) -> None:
+    model = adapted_llama(folding)
     with pytest.raises(InvalidInput, match=r"save_trained\(model, file\); unload\(task\)\.save_pretrained\(folder\)"):
         model.save_pretrained(tmp_path)
     assert not list(tmp_path.iterdir())
@@ -124,7 +124,7 @@ def test_adapters_are_in_training_mode_exactly_where_their_base_is(method: Metho
         assert {module.training for module in model.modules()} == {training}
 
 
-def test_whisper_and_falcon_are_adapted_and_merged_as_others_are(method: Method) -> None:
+def test_whisper_and_falcon_are_adapted_and_merged_as_others_are(folding: Method) -> None:
     """Whisper names its inputs otherwise; Falcon's linear layers are of a class of their own."""
     torch.manual_seed(0)
     small = {
@@ -142,7 +142,7 @@ def test_whisper_and_falcon_are_adapted_and_merged_as_others_are(method: Method)
         (WhisperModel(config), whisper, "v_proj"),
         (FalconForCausalLM(falcon), {"input_ids": tokens()}, "query_key_value"),
     ):
-        model = randomise_adapters(AdaptedModel(base.eval(), method, TASKS, [target]))
+        model = randomise_adapters(AdaptedModel(base.eval(), folding, TASKS, [target]))
         mixed = model(**inputs, task_ids=IDS)[0]
         alone = model(**{name: tensor[1:2] for name, tensor in inputs.items()}, task_ids=IDS[1:2])[0]
         torch.testing.assert_close(mixed[1:2], alone, rtol=1e-4, atol=1e-5)
@@ -150,8 +150,8 @@ def test_whisper_and_falcon_are_adapted_and_merged_as_others_are(method: Method)
         torch.testing.assert_close(model(**inputs)[0][1:2], alone, rtol=1e-4, atol=1e-5)
 
 
-def test_unloading_leaves_the_plain_model(method: Method) -> None:
-    model = adapted_llama(method)
+def test_unloading_leaves_the_plain_model(folding: Method) -> None:
+    model = adapted_llama(folding)
     expected = logits(model, "c")
     plain = model.unload("c")
     assert not any(isinstance(module, AdaptedLinear) for module in plain.modules())
@@ -228,12 +228,12 @@ def test_files_of_something_else_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("beams", [1, 3])
 @pytest.mark.parametrize("use_cache", [True, False])
-def test_generating_for_a_mixed_batch_equals_prompt_by_prompt(method: Method, beams: int, use_cache: bool) -> None:
-    model = adapted_llama(method)
+def test_generating_for_a_mixed_batch_equals_prompt_by_prompt(folding: Method, beams: int, use_cache: bool) -> None:
+    model = adapted_llama(folding)
     options = {"max_new_tokens": 6, "num_beams": beams, "do_sample": False, "use_cache": use_cache, "pad_token_id": 0}
     mixed = model.generate(tokens(), task_ids=IDS, attention_mask=torch.ones_like(tokens()), **options)
     for prompt, task, generated in zip(tokens(), IDS, mixed, strict=True):
-        merged = adapted_llama(method)
+        merged = adapted_llama(folding)
         merged.merge(TASKS[task])
         alone = merged.generate(prompt[None], attention_mask=torch.ones_like(prompt[None]), **options)[0]
         assert torch.equal(generated[: len(alone)], alone)

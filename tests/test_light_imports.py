@@ -14,7 +14,7 @@ from conftest import RESULTS
 from baselines.references import LoRA  # noqa: F401  (registers the methods)
 from benchmarks.answering.registry import ANSWER_MODES
 from benchmarks.experiment import catalogue
-from benchmarks.experiment.methods import FIRST, LAST, REFERENCES
+from benchmarks.experiment.methods import PAPER, REFERENCES
 from benchmarks.suites import all_suites
 from benchmarks.suites.credits import credit_of
 from mtl_lora import METHODS
@@ -60,7 +60,7 @@ def test_a_report_loads_nothing_heavy(tmp_path: Path) -> None:
 
 def test_what_is_known_without_the_training_stack_is_what_there_is() -> None:
     assert {name for name, method in METHODS.items() if method.reference} == set(REFERENCES)
-    assert {*FIRST, *LAST} <= set(METHODS)
+    assert {*PAPER} <= set(METHODS)
     for listed, registered in ((catalogue.methods(), METHODS), (catalogue.answer_modes(), ANSWER_MODES)):
         assert {name: kind.summary for name, kind in registered.items()} == {
             name: own.summary for name, own in listed.items()

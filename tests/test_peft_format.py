@@ -24,11 +24,11 @@ def logits(model: AdaptedModel, task: str) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_exported_and_loaded_by_peft_equals_native(method: Method, task: str, tmp_path: Path) -> None:
-    model = adapted_llama(method)
+def test_exported_and_loaded_by_peft_equals_native(folding: Method, task: str, tmp_path: Path) -> None:
+    model = adapted_llama(folding)
     export_peft(model, task, tmp_path, base_name="tiny/llama")
     theirs = peft.PeftModel.from_pretrained(tiny_llama(), tmp_path)
-    assert theirs.peft_config["default"].use_dora == (method.name == "dora")
+    assert theirs.peft_config["default"].use_dora == (folding.name == "dora")
     torch.testing.assert_close(theirs(tokens()).logits, logits(model, task), rtol=1e-4, atol=1e-5)
 
 
@@ -123,12 +123,12 @@ def test_damaged_checkpoints_are_refused(peft_checkpoint: Path, tmp_path: Path) 
     refuses_to_import(tmp_path, "adapter_config.json lacks r or lora_alpha")
 
 
-def test_a_head_that_was_trained_goes_along(method: Method, tmp_path: Path) -> None:
+def test_a_head_that_was_trained_goes_along(folding: Method, tmp_path: Path) -> None:
     def classifier() -> BertForSequenceClassification:
         torch.manual_seed(0)
         return BertForSequenceClassification(BertConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=4)).eval()
 
-    model = randomise_adapters(AdaptedModel(classifier(), method, TASKS, ["query", "value"]))
+    model = randomise_adapters(AdaptedModel(classifier(), folding, TASKS, ["query", "value"]))
     model.base.classifier.requires_grad_(True)
     with torch.no_grad():
         model.base.classifier.weight.add_(1)
@@ -149,12 +149,12 @@ def deepseek() -> DeepseekV3ForCausalLM:
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore:all-linear leaves out")
-def test_layers_that_peft_would_not_load_are_found_at_export(method: Method, tmp_path: Path) -> None:
-    attention = randomise_adapters(AdaptedModel(deepseek(), method, TASKS, ["q_b_proj", "kv_b_proj", "o_proj"]))
+def test_layers_that_peft_would_not_load_are_found_at_export(folding: Method, tmp_path: Path) -> None:
+    attention = randomise_adapters(AdaptedModel(deepseek(), folding, TASKS, ["q_b_proj", "kv_b_proj", "o_proj"]))
     export_peft(attention, "a", tmp_path / "a")
     theirs = peft.PeftModel.from_pretrained(deepseek(), tmp_path / "a")
     torch.testing.assert_close(theirs(tokens()).logits, logits(attention, "a"), rtol=1e-4, atol=1e-5)
-    whole = AdaptedModel(deepseek(), method, TASKS, ["all-linear"])
+    whole = AdaptedModel(deepseek(), folding, TASKS, ["all-linear"])
     with pytest.raises(
         InvalidInput, match=r"PEFT .* (loads 10 of 16 layers .*not model.layers.0.mlp.down|does not load).* unload\(task\)"
     ):

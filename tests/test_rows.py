@@ -82,8 +82,8 @@ def test_where_samples_come_first_a_mixed_batch_equals_each_sample_alone(method:
 
 @pytest.mark.parametrize("length", [4, 8])
 @pytest.mark.parametrize("call", [sequence_first, flattened_sequence_first, chosen_tokens, shared_table])
-def test_where_they_do_not_a_mixed_batch_is_refused_and_one_of_one_task_is_right(method: Method, call, length: int) -> None:
-    model, x = adapted(call, method), numbers(length=length)
+def test_where_they_do_not_a_mixed_batch_is_refused_and_one_of_one_task_is_right(folding: Method, call, length: int) -> None:
+    model, x = adapted(call, folding), numbers(length=length)
     if next(model.layers())[1].factors().core is not None:
         for _ in range(2):
             with pytest.raises(InvalidInput, match="layer is not given the rows of one sample after another, so one batch"):

@@ -65,20 +65,26 @@ def diagnose_runs(store: RunStore, run_ids: Sequence[str], source: Source) -> No
 def _chosen(store: RunStore, run_ids: Sequence[str]) -> list[RunConfig]:
     """The runs of these ids, all of them looked at before anything is done; InvalidInput where one cannot be diagnosed."""
     records = {record.id: record for record in store.finished()}
-    adapted = [run_id for run_id, record in records.items() if record.parameters.adapter]
+    adapted = [run_id for run_id, record in records.items() if record.parameters.adapter and not _routed(record.config)]
     whole = [run_id for run_id in adapted if store.trained_path(run_id).exists()]
     for run_id in run_ids:
         if run_id not in records:
             raise InvalidInput(f"no run {run_id!r} in {store.folder / 'runs'}; `mtl-lora report` lists the runs there are")
         if run_id not in adapted:
-            methods = ", ".join(order_for_display(name for name, kind in METHODS.items() if kind().shapes(1, 1, 1)))
-            label = records[run_id].config.method.label
-            raise InvalidInput(f"run {run_id} is of {label}, which trains no adapter; diagnosed are runs of {methods}")
+            kinds = {name: kind for name, kind in METHODS.items() if kind().shapes(1, 1, 1) and not kind.routes_by_token}
+            config, methods = records[run_id].config, ", ".join(order_for_display(kinds))
+            why = "routes by token, so no task of it is one update" if _routed(config) else "trains no adapter"
+            raise InvalidInput(f"run {run_id} is of {config.method.label}, which {why}; diagnosed are runs of {methods}")
         if run_id not in whole:
             raise InvalidInput(f"{store.trained_path(run_id)} is missing: only trained tensors can be looked into")
     if not whole:
         raise InvalidInput(f"{store.folder / 'runs'} holds no run of an adapter with its trained tensors beside it")
     return [records[run_id].config for run_id in dict.fromkeys(run_ids or whole)]
+
+
+def _routed(config: RunConfig) -> bool:
+    kind = METHODS.get(config.method.name)
+    return kind is not None and kind.routes_by_token
 
 
 def diagnose(finished: FinishedRun, load: Callable[..., TaskData]) -> dict[str, Any]:

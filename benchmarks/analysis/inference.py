@@ -85,7 +85,9 @@ class FinishedRun:
         if task.pictures:
             mode = replace(mode, pictures="own")  # whatever the run itself was shown
             features = OfFiles(mode, self.source)
-        self.model.backbone.merge(task.name)
+        folds = not self.model.backbone.method.routes_by_token
+        if folds:
+            self.model.backbone.merge(task.name)
         stream = enumerate(lines, 1)
         while batch := list(islice(stream, BATCH)):
             rows = Dataset.from_list([_columns(task, number, line.rstrip("\r\n")) for number, line in batch])
@@ -99,7 +101,8 @@ class FinishedRun:
                 continue
             for value in answers["prediction"].tolist():
                 yield f"{value:.3f}" if task.graded else "no answer" if isnan(value) else task.labels[int(value)]
-        self.model.backbone.unmerge()
+        if folds:
+            self.model.backbone.unmerge()
 
     def export(self, task: Task, folder: Path) -> None:
         """Write a task's adapter as a PEFT checkpoint, and its head, where it has one, beside it."""

@@ -11,7 +11,7 @@ from typing import Any
 import baselines  # noqa: F401  (registers the methods)
 from benchmarks.answering.base import AnswerMode
 from benchmarks.answering.registry import ANSWER_MODES
-from benchmarks.experiment.methods import order_for_display
+from benchmarks.experiment.methods import PAPER, REFERENCES, beyond, order_for_display
 from mtl_lora import METHODS, InvalidInput, find_method
 from mtl_lora.errors import unknown
 
@@ -26,10 +26,12 @@ class MethodChoice:
 
 
 def parse_methods(text: str) -> list[MethodChoice]:
-    """Methods from "all", "references", "lora,dora", or with settings "mtl-lora:up_projections=2:temperature=0.8,lora"."""
+    """Methods from "all" (those of the paper), "beyond" (it), "references", "lora,dora", or with settings
+    "mtl-lora:up_projections=2:temperature=0.8,lora"."""
     several = {
-        "all": order_for_display(name for name, method in METHODS.items() if not method.reference),
-        "references": order_for_display(name for name, method in METHODS.items() if method.reference),
+        "all": [*PAPER],
+        "beyond": beyond(METHODS),
+        "references": [*REFERENCES],
     }
     choices = [_parse_method(name) for part in parse_names(text) for name in several.get(part, [part])]
     if not choices or len({choice.label for choice in choices}) != len(choices):
