@@ -33,7 +33,7 @@ class _Bar:
         self.progress.start()
 
     def advance(self, done: int | None = None) -> None:
-        self.progress.update(self.task, **({"advance": 1} if done is None else {"completed": done}))
+        self.progress.update(self.task, advance=1 if done is None else None, completed=done)
 
     def close(self) -> None:
         self.progress.stop()

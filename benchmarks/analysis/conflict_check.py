@@ -48,7 +48,7 @@ def cosines(found: dict[str, Tensor]) -> dict[str, float]:
     """For each form, the cosine between its two readers' gradients."""
     forms = dict.fromkeys(name.rpartition("-")[0] for name in found)
     pairs = {form: [found[f"{form}-{reader}"] for reader in READERS] for form in forms}
-    return {form: torch.cosine_similarity(*pair, dim=0).item() for form, pair in pairs.items()}
+    return {form: torch.cosine_similarity(pair[0], pair[1], dim=0).item() for form, pair in pairs.items()}
 
 
 def main(

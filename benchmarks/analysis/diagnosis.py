@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -56,7 +57,7 @@ def diagnose_runs(store: RunStore, run_ids: Sequence[str], source: Source) -> No
         text = json.dumps(_plain(diagnose(FinishedRun.open(store, run.id, source), load))) + "\n"
         path = store.diagnosis_path(run.id)
         path.parent.mkdir(exist_ok=True)
-        write_whole(path, lambda temporary, text=text: temporary.write_text(text, encoding="utf-8"))
+        write_whole(path, partial(Path.write_text, data=text, encoding="utf-8"))
         left = (time.monotonic() - start) / number * (len(missing) - number)
         estimate = f", about {duration(left)} left" if left else ""
         print(f"[{number}/{len(missing)}{estimate}] {run.title} -> {path}", flush=True)
@@ -119,7 +120,7 @@ def _prepare(finished: FinishedRun, load: Callable[..., TaskData]) -> tuple[dict
     suite = find_suite(run.suite)
     suite = suite if run.conflict is None else suite.with_conflict(run.conflict)
     data = []
-    for task in suite.select(list(run.tasks)):
+    for task in suite.select(run.tasks):
         rows = load(task, split=run.split, max_train=run.max_train, max_test=run.max_eval)
         if rows.fingerprint != run.data[task.name]:
             raise InvalidInput(f"the rows of task {task.name} are not those of run {run.id}: give the --mirror it had")
@@ -173,7 +174,8 @@ def mean_inputs(model: TaskModel, layer: AdaptedLinear, rows: list[dict[str, Any
             model(**batch(part))
             total, count = (torch.cat(own).unflatten(0, (len(part), -1)).sum(1) for own in (sums, counts))
             means.append(total / count[:, None])
-            sums.clear(), counts.clear()
+            sums.clear()
+            counts.clear()
     return torch.cat(means)
 
 

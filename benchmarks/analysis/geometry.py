@@ -12,7 +12,7 @@ from sklearn.metrics import silhouette_score
 from torch import Tensor
 
 from benchmarks.answering.base import TaskModel
-from mtl_lora import AdaptedLinear
+from mtl_lora import AdaptedLinear, MTLLoRA
 from mtl_lora.method import Factors, stable_softmax
 
 POINTS = 40  # drawn a task
@@ -26,7 +26,9 @@ def cosines(products: Tensor) -> Tensor:
 
 def wide(factors: Factors) -> Factors:
     """The factors for analysis: in float64, on the CPU."""
-    return Factors(*(None if tensor is None else tensor.detach().double().cpu() for tensor in factors))
+    down, core, up = (None if tensor is None else tensor.detach().double().cpu() for tensor in factors)
+    assert down is not None and up is not None
+    return Factors(down, core, up)
 
 
 def cores(factors: Factors, tasks: int) -> Tensor:
@@ -53,13 +55,14 @@ def of_mtl_lora(layers: dict[str, AdaptedLinear], start: TaskModel) -> dict[str,
     """How each task mixes the up-projections of each layer (T, L, n), how far that moved from the start (T, L; the total
     variation between both, 0 to 1), and how far its transforms did."""
     method, before = next(iter(layers.values())).method, dict(start.backbone.layers())
+    assert isinstance(method, MTLLoRA)
     mixing, mixed = (
         torch.stack([stable_softmax(layer.adapter["w"], method.temperature).cpu() for layer in own.values()], dim=1)
         for own in (layers, before)
     )
     transforms = torch.stack([layer.adapter["Lambda"] for layer in layers.values()], dim=1)  # (T, L, r, r)
     distance = (transforms - torch.eye(method.rank).to(transforms)).norm(dim=(2, 3)) / method.rank**0.5
-    differing = (transforms - transforms.mean(0)).square().sum((0, 2, 3)).argmax().item()
+    differing = int((transforms - transforms.mean(0)).square().sum((0, 2, 3)).argmax())
     own = {"distance": distance, "layer": list(layers)[differing], "matrices": transforms[:, differing]}
     return {"mixing": mixing, "mixing_moved": (mixing - mixed).abs().sum(2) / 2, "lambda": own}
 

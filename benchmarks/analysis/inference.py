@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from baselines.peft_format import export_peft
 from benchmarks.answering.base import OUTPUTS, TaskModel
 from benchmarks.answering.registry import read_answer_mode
+from benchmarks.answering.vision_language import VisionLanguage
 from benchmarks.data.multiple_choice import read_choice
 from benchmarks.records.config import RunConfig
 from benchmarks.records.store import RunStore
@@ -83,6 +84,7 @@ class FinishedRun:
         )
         features = None
         if task.pictures:
+            assert isinstance(mode, VisionLanguage)
             mode = replace(mode, pictures="own")  # whatever the run itself was shown
             features = OfFiles(mode, self.source)
         folds = not self.model.backbone.method.routes_by_token
@@ -99,7 +101,7 @@ class FinishedRun:
             if task.written:
                 yield from (" ".join(text.split()) for text in answers["text"])
                 continue
-            for value in answers["prediction"].tolist():
+            for value in map(float, answers["prediction"]):
                 yield f"{value:.3f}" if task.graded else "no answer" if isnan(value) else task.labels[int(value)]
         if folds:
             self.model.backbone.unmerge()

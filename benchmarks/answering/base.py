@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from datasets import Dataset
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from benchmarks.suites.spec import Task
 from mtl_lora import AdaptedModel
@@ -78,7 +78,7 @@ class AnswerMode(ABC):
     def model(self, backbone: AdaptedModel, tasks: Sequence[Task], pooling: str, seed: int) -> TaskModel:
         """The model at its start."""
 
-    def head_parameters(self, tasks: Sequence[Task], model: nn.Module) -> int:
+    def head_parameters(self, tasks: Sequence[Task], model: PreTrainedModel) -> int:
         """Parameters trained besides the adapters. model: the backbone, of which there may be the shapes alone."""
         return 0
 

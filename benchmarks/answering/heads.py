@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from datasets import Dataset
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from benchmarks.answering.base import AnswerMode, Batch, TaskModel, likeliest, pad_texts, pool, text_vectors
 from benchmarks.suites.spec import Task
@@ -35,6 +35,12 @@ class HeadModel(TaskModel):
     which keeps all tasks' losses in one unit. apart: the two texts of a pair have a sentence vector each, and the head reads
     how they compare.
     """
+
+    outputs: Tensor  # this and the next ones: a value for each task
+    first: Tensor
+    graded: Tensor
+    low: Tensor
+    span: Tensor
 
     def __init__(self, backbone: AdaptedModel, tasks: Sequence[Task], pooling: str, seed: int, apart: bool = False) -> None:
         super().__init__(backbone, tasks)
@@ -182,7 +188,7 @@ class Heads(AnswerMode):
             return encoded | {"length": [len(ids) for ids in encoded["input_ids"]], "labels": labels}
 
         kept = ("row", "picture", "weight")
-        options = {"remove_columns": [name for name in rows.column_names if name not in kept]}
+        options: dict[str, Any] = {"remove_columns": [name for name in rows.column_names if name not in kept]}
         options |= {"load_from_cache_file": False, "keep_in_memory": True}
         return rows.map(apart, **options) if self.apart else rows.map(together, batched=True, **options)
 
@@ -208,7 +214,7 @@ class Heads(AnswerMode):
     def model(self, backbone: AdaptedModel, tasks: Sequence[Task], pooling: str, seed: int) -> HeadModel:
         return HeadModel(backbone, tasks, pooling, seed, self.apart)
 
-    def head_parameters(self, tasks: Sequence[Task], model: nn.Module) -> int:
+    def head_parameters(self, tasks: Sequence[Task], model: PreTrainedModel) -> int:
         return sum(_sizes(tasks).values()) * ((1 + self.apart) * model.config.hidden_size + 1)
 
     def answers(

@@ -19,6 +19,10 @@ class PictureEmbedding(nn.Module):
     here: of raw features the part that all pictures share, and a few wide entries, hide what tells pictures apart.
     """
 
+    boxes: Tensor
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(self, features: int, grid: int, width: int, seed: int) -> None:
         super().__init__()
         self.content = nn.Linear(features, width)

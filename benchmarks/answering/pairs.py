@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from datasets import Dataset
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from benchmarks.answering.base import AnswerMode, Batch, TaskModel, by_sample, likeliest, pad_texts, text_vectors
 from benchmarks.suites.spec import Task
@@ -82,5 +82,5 @@ class Pairs(AnswerMode):
     def model(self, backbone: AdaptedModel, tasks: Sequence[Task], pooling: str, seed: int) -> PairModel:
         return PairModel(backbone, tasks, pooling)
 
-    def head_parameters(self, tasks: Sequence[Task], model: nn.Module) -> int:
+    def head_parameters(self, tasks: Sequence[Task], model: PreTrainedModel) -> int:
         return len(tasks) * model.config.hidden_size

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from datasets import Dataset
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from benchmarks.answering.base import AnswerMode, Batch, TaskModel, pad
 from benchmarks.answering.causal_lm import write_greedily, written
@@ -168,7 +168,7 @@ class VisionLanguage(AnswerMode):
     def model(self, backbone: AdaptedModel, tasks: Sequence[Task], pooling: str, seed: int) -> VisionLanguageModel:
         return VisionLanguageModel(backbone, tasks, self, seed)
 
-    def head_parameters(self, tasks: Sequence[Task], model: nn.Module) -> int:
+    def head_parameters(self, tasks: Sequence[Task], model: PreTrainedModel) -> int:
         projection = PictureEmbedding.count(self.vision_width, model.config.hidden_size)
         own = biases_and_norms(model) if self.trains_base else ()
         return projection + sum(parameter.numel() for parameter in own)

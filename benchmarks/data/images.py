@@ -43,6 +43,7 @@ class PictureBook:
     def open(cls, task: Task, source: Source, split: str) -> PictureBook:
         """All pictures of the split, none of them read yet."""
         where, origin = task.pictures, source.origin(task, split)
+        assert where is not None
         rows = source.picture_rows(task, split)
         if where.config is None:
             places = [(row, column) for row in range(len(rows)) for column in where.columns]
@@ -73,7 +74,7 @@ class PictureBook:
 def decode(content: bytes, name: str) -> Image.Image:
     """A picture in RGB, on white where it is transparent; InvalidInput by its name where it cannot be read."""
     try:
-        image = Image.open(io.BytesIO(content))
+        image: Image.Image = Image.open(io.BytesIO(content))
         image.load()
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise InvalidInput(f"picture {name} cannot be read: {error}") from error

@@ -95,9 +95,9 @@ def _side_by_side(rows: Dataset, order: np.ndarray) -> np.ndarray:
 def _trainable(pool: Dataset, test: Dataset, dev: np.ndarray) -> np.ndarray:
     """Which rows of the pool are neither set apart nor about what is scored."""
     trainable = ~np.isin(np.arange(len(pool)), dev)
-    subjects = _subjects(pool)
-    if subjects is not None:
-        scored = {subject for own in [*_subjects(test), *(subjects[row] for row in dev)] for subject in own}
+    subjects, tested = _subjects(pool), _subjects(test)
+    if subjects is not None and tested is not None:
+        scored = {subject for own in [*tested, *(subjects[row] for row in dev)] for subject in own}
         trainable &= [scored.isdisjoint(own) for own in subjects]
     return trainable
 

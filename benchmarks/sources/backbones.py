@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError
-from torch import nn
 from transformers import (
     AutoConfig,
     AutoImageProcessor,
@@ -18,6 +17,7 @@ from transformers import (
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
     PretrainedConfig,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
@@ -57,14 +57,14 @@ class Backbones(Location):
             tokenizer.pad_token = tokenizer.eos_token  # padding is masked, so which token it is does not matter
         return tokenizer
 
-    def skeleton(self, backbone: str, revision: str | None, language: bool = False) -> nn.Module:
+    def skeleton(self, backbone: str, revision: str | None, language: bool = False) -> PreTrainedModel:
         """The backbone's modules without weights (meta device), for counting. language: with the output of a language
         model."""
         config = self.config(backbone, revision)
         with torch.device("meta"), readable(f"model {backbone}"):
             return _without_unused(_loader(config, language).from_config(config, trust_remote_code=False))
 
-    def model(self, backbone: str, revision: str | None, dtype: torch.dtype, language: bool = False) -> nn.Module:
+    def model(self, backbone: str, revision: str | None, dtype: torch.dtype, language: bool = False) -> PreTrainedModel:
         """The pretrained backbone, without a head or, if asked for, with the output of a language model.
 
         InvalidInput where its weights are not those of the revision, or not all of them and of the right shape.
@@ -174,13 +174,13 @@ def _loader(config: PretrainedConfig, language: bool) -> Any:
     return AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
 
 
-def _without_unused(model: nn.Module) -> nn.Module:
+def _without_unused(model: PreTrainedModel) -> PreTrainedModel:
     if getattr(model, UNUSED, None) is not None:
         setattr(model, UNUSED, None)
     return model
 
 
-def _refuse_partial(backbone: str, model: nn.Module, found: Mapping[str, set]) -> None:
+def _refuse_partial(backbone: str, model: PreTrainedModel, found: Mapping[str, set]) -> None:
     """InvalidInput where weights are not all of the model's. Those of a head on top of it do not matter.
 
     found: transformers' account of what was loaded.

@@ -40,6 +40,7 @@ class Datasets(Location):
     def picture_rows(self, task: Task, split: str) -> Dataset:
         """The rows that hold the pictures of a split, which may be the task's own; pictures as {"bytes", "path"}."""
         where = task.pictures
+        assert where is not None
         if where.config is None:
             rows, columns = self.rows(task, split), where.columns
         else:

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
@@ -52,16 +53,16 @@ def sha256(file: Path) -> str:
 def _write(file: Path, folder: Path) -> None:
     from gguf import GGUFReader
 
-    kinds = Counter({})
+    kinds: Counter[str] = Counter()
     for tensor in GGUFReader(file).tensors:
         kinds[tensor.tensor_type.name] += tensor.n_elements
     kind = kinds.most_common(1)[0][0]
-    where = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name, "trust_remote_code": False}
+    options: dict[str, Any] = {"gguf_file": file.name, "trust_remote_code": False}
     model = AutoModelForCausalLM.from_pretrained(
-        **where, dtype=FULL.get(kind, torch.bfloat16), quantization_config=GgufConfig(dequantize=True)
+        file.parent, dtype=FULL.get(kind, torch.bfloat16), quantization_config=GgufConfig(dequantize=True), **options
     )
     model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(**where).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(file.parent, **options).save_pretrained(folder)
     config = json.loads((folder / "config.json").read_text())
     config[ORIGIN] = f"{kind} weights of {file.name}, sha256 {sha256(file)}"
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")

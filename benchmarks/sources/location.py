@@ -28,6 +28,7 @@ class Location:
 
     def mirrored(self, kind: str, name: str) -> Path:
         """The folder that the mirror has for a hub id. kind: "datasets" or "models"."""
+        assert self.mirror is not None
         folder = self.mirror / kind / name
         if not name or not folder.is_dir():
             held = sorted(str(p.relative_to(self.mirror / kind)) for p in (self.mirror / kind).glob("*/*") if p.is_dir())

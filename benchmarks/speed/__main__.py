@@ -69,12 +69,12 @@ def contestants(backbone: str, dtype: torch.dtype, mirror: Path | None) -> list[
             module.p = 0.0  # the same work in every row
     mixed = torch.arange(len(vectors), device=device) % TASKS
 
-    def loss_of(model: nn.Module, ids: torch.Tensor | None = None) -> Callable[[], torch.Tensor]:
+    def loss_of(model: nn.Module, ids: torch.Tensor = mixed) -> Callable[[], torch.Tensor]:
         frozen = not any(p.requires_grad for p in model.parameters())
 
         def loss() -> torch.Tensor:
             x = vectors.detach().requires_grad_(frozen)  # with nothing trained, gradients still flow through every layer
-            with nullcontext() if ids is None else model.use_tasks(ids):
+            with model.use_tasks(ids) if isinstance(model, AdaptedModel) else nullcontext():
                 return model(inputs_embeds=x).last_hidden_state.float().square().mean()
 
         return loss
@@ -86,14 +86,14 @@ def contestants(backbone: str, dtype: torch.dtype, mirror: Path | None) -> list[
     found = [Contestant(FROZEN, frozen, loss_of(frozen))]
     for name, use_dora in ((PEFT_LORA, False), (PEFT_DORA, True)):
         config = peft.LoraConfig(r=RANK, lora_alpha=16, target_modules=list(targets), use_dora=use_dora, lora_dropout=0.0)
-        model = peft.get_peft_model(copy.deepcopy(base), config)
-        found.append(Contestant(name, model, loss_of(model)))
+        peer = peft.get_peft_model(copy.deepcopy(base), config)
+        found.append(Contestant(name, peer, loss_of(peer)))
     for name, method in OURS.items():
         model = adapted(method)
-        found.append(Contestant(name, model, loss_of(model, mixed)))
+        found.append(Contestant(name, model, loss_of(model)))
     for name, (method, kind) in REFERENCES.items():
         model = substitute(adapted(method), kind)
-        found.append(Contestant(name, model, loss_of(model, mixed)))
+        found.append(Contestant(name, model, loss_of(model)))
     model = adapted(OURS["MTL-LoRA, n 3"])
     found.append(Contestant(SINGLE, model, loss_of(model, torch.zeros_like(mixed))))
     return found
@@ -108,9 +108,15 @@ def _backbone(name: str, mirror: Path | None) -> tuple[nn.Module, tuple[str, ...
         return model, preset.targets, torch.randn(32, 64, model.config.hidden_size)
     if name == "llama-block":
         width, batch, tokens = (4096, 16, 512) if torch.cuda.is_available() else (1024, 16, 128)
-        shape = {"hidden_size": width, "intermediate_size": width * 43 // 16, "num_attention_heads": width // 128}
-        model = LlamaModel(LlamaConfig(vocab_size=8, num_hidden_layers=1, use_cache=False, **shape))
-        return model, PRESETS["paper"].backbone.targets, torch.randn(batch, tokens, width)
+        config = LlamaConfig(
+            vocab_size=8,
+            num_hidden_layers=1,
+            hidden_size=width,
+            intermediate_size=width * 43 // 16,
+            num_attention_heads=width // 128,
+            use_cache=False,
+        )
+        return LlamaModel(config), PRESETS["paper"].backbone.targets, torch.randn(batch, tokens, width)
     raise unknown("backbone", name, BACKBONES)
 
 

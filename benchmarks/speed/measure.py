@@ -85,7 +85,7 @@ def profile(contestant: Contestant, top: int = 6) -> list[dict[str, Any]]:
         contestant.step()
         _synchronise()
     spent = {e.key: e.self_device_time_total if cuda else e.self_cpu_time_total for e in profiler.key_averages()}
-    heaviest = sorted(spent, key=spent.get, reverse=True)[:top]
+    heaviest = sorted(spent, key=spent.__getitem__, reverse=True)[:top]
     return [{"operator": key, "ms": spent[key] / 1e3, "share": spent[key] / sum(spent.values())} for key in heaviest]
 
 

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mtl_lora import AdaptedLinear, AdaptedModel
+from baselines.moelora import MoELoRA
+from mtl_lora import AdaptedLinear, AdaptedModel, MTLLoRA
 
 
 class Reference(nn.Module):
@@ -27,6 +28,8 @@ class Reference(nn.Module):
 class GatheredB(Reference):
     """MTL-LoRA as its authors released it: B mixed for every task, A, Lambda and B gathered a sample, three bmm."""
 
+    method: MTLLoRA
+
     def forward(self, x: Tensor) -> Tensor:
         p, ids, n = self.adapter, self.task_ids(), self.method.up_projections
         mix = torch.softmax(p["w"] / self.method.temperature, dim=-1)
@@ -40,6 +43,8 @@ class GatheredB(Reference):
 
 class LoopOverTasks(Reference):
     """MTL-LoRA by sorting the batch by task, splitting it, and running one task after another."""
+
+    method: MTLLoRA
 
     def forward(self, x: Tensor) -> Tensor:
         p, ids, n = self.adapter, self.task_ids(), self.method.up_projections
@@ -57,6 +62,8 @@ class LoopOverTasks(Reference):
 
 class LoopOverExperts(Reference):
     """MoELoRA with one small LoRA an expert, run one after another and weighed a sample."""
+
+    method: MoELoRA
 
     def forward(self, x: Tensor) -> Tensor:
         p, size = self.adapter, self.method.rank // self.method.experts

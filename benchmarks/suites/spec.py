@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
 from mtl_lora.errors import InvalidInput, unknown
@@ -148,7 +149,7 @@ class Suite:
         """Whether its tasks are asked of pictures, in words; all of them or none are."""
         return self.tasks[0].pictures is not None
 
-    def select(self, names: list[str]) -> tuple[Task, ...]:
+    def select(self, names: Sequence[str]) -> tuple[Task, ...]:
         """The tasks of these names in the suite's order; all of them where no name is given."""
         known = {task.name: task for task in self.tasks}
         for name in names:

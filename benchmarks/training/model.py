@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from transformers import PreTrainedModel
 
 import baselines  # noqa: F401  (registers the methods)
 from benchmarks.answering.base import TaskModel
@@ -29,9 +29,9 @@ class FrozenBackbone:
     """The backbone that one run after another adapts: loaded once, as long as it stays the same one."""
 
     def __init__(self) -> None:
-        self._loaded: tuple[tuple, nn.Module] | None = None
+        self._loaded: tuple[tuple, PreTrainedModel] | None = None
 
-    def get(self, source: Source, *model: Any) -> nn.Module:
+    def get(self, source: Source, *model: Any) -> PreTrainedModel:
         """What :meth:`Source.model` gives. Its modules are new ones, which may be changed; their weights are shared."""
         wanted = (source, *model)
         if self._loaded is None or self._loaded[0] != wanted:
@@ -46,9 +46,10 @@ def build_model(run: RunConfig, source: Source, frozen_backbone: FrozenBackbone 
 
     frozen_backbone: where one is kept for runs that do not train it.
     """
-    tasks = find_suite(run.suite).select(list(run.tasks))
+    tasks = find_suite(run.suite).select(run.tasks)
     assert tuple(task.name for task in tasks) == run.tasks, "a task's id is its place in the suite's order"
-    method = find_method(run.method.name)(**run.method.settings)
+    settings: dict[str, Any] = run.method.settings
+    method = find_method(run.method.name)(**settings)
     mode = read_answer_mode(run.answering)
     # On an accelerator weights are held in half precision where all are frozen; on a CPU autocast alone is faster.
     frozen = not method.trains_base and not mode.trains_base

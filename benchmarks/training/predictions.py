@@ -33,6 +33,7 @@ def read_predictions(
     by_name = dict(zip(OUTPUTS, outputs, strict=False))
     task_ids, rows = np.array(test["task_ids"][:]), np.array(test["row"][:])
     parts = []
+    label: float | np.ndarray
     for index, own in enumerate(data):
         places = np.flatnonzero(task_ids == index)
         places = places[np.argsort(rows[places])]
@@ -40,7 +41,7 @@ def read_predictions(
         part = pd.DataFrame({"task": own.task.name, "row": rows[places]})
         if own.task.written:
             references = _of_rows(own.test, "answers", part["row"])
-            label, answers = np.nan, {"prediction": points(own.task, answers["text"], references), **answers}
+            label, answers = np.nan, {"prediction": points(own.task, list(answers["text"]), references), **answers}
         else:
             label = np.array(_of_rows(own.test, "label", part["row"]), dtype=float)
         if own.task.query_column:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -41,7 +42,7 @@ def render(thing: Thing) -> np.ndarray:
     x, y = ((cell + 0.5) * CELL - 0.5 for cell in (column, row))
     r, colour = RADIUS[thing.size], COLOURS[thing.colour]
     box = (x - r, y - r, x + r, y + r)
-    paint = {"fill": colour} if thing.fill == "solid" else {"outline": colour}
+    paint: dict[str, Any] = {"fill": colour} if thing.fill == "solid" else {"outline": colour}
     match thing.shape:
         case "ball":
             pen.ellipse(box, **paint)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import IterableDataset
 from transformers import Trainer, TrainingArguments, set_seed
 
+from benchmarks.records.config import plain
 from benchmarks.records.environment import environment
 from benchmarks.world.corpus import documents
 from benchmarks.world.encoder import FOLDER, PATCH, PATCHES, SPECIAL, WorldEncoder, new_encoder, new_tokenizer
@@ -108,7 +109,7 @@ def main(
         "loss": [[entry["step"], entry["loss"]] for entry in trainer.state.log_history if "loss" in entry],
         "right_of_masked": masked_words_right(model, seed + 1),
         "seconds": trainer.state.log_history[-1]["train_runtime"],
-        "environment": made,
+        "environment": plain(made),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     (out / LOG).write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
