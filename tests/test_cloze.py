@@ -43,6 +43,9 @@ def test_the_wording_of_a_task_is_that_of_lm_evaluation_harness() -> None:
     row = {"question": "stars are", "options": ["hot", "cold"]}
     assert pairs(OBQA, row) == [("stars are", " hot"), ("stars are", " cold")]
     assert pairs(PIQA, row)[1] == ("Question: stars are\nAnswer:", " cold")
+    for question in ("no blank", "it is _"):
+        with pytest.raises(InvalidInput, match=f"task winogrande: '{question}' has no blank '_' with text behind it"):
+            pairs(WINOGRANDE, {"question": question, "options": ["a", "b"]})
     with pytest.raises(InvalidInput, match="unknown norm 'words'; known: characters, tokens, none"):
         Cloze(norm="words")
 

@@ -7,14 +7,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TASKS, randomise_adapters, tiny_bert, tokens
+from conftest import LLAMA_TARGETS, TASKS, randomise_adapters, tiny_bert, tiny_llama, tokens
+from tiny_mirror import CAUSAL, make_mirror
 from torch import nn
 
 from baselines.lora import LoRA
 from baselines.moelora import MoELoRA
+from benchmarks.answering.base import by_sample
+from benchmarks.answering.log_likelihood import score_continuations
 from benchmarks.speed import __main__ as speed
-from benchmarks.speed.measure import Contestant, ratio
-from benchmarks.speed.references import GatheredB, LoopOverExperts, LoopOverTasks, substitute
+from benchmarks.speed import language_model
+from benchmarks.speed.measure import Contestant, peak_bytes, ratio
+from benchmarks.speed.references import GatheredB, LoopOverExperts, LoopOverTasks, score_whole, substitute
 from mtl_lora import AdaptedModel, MTLLoRA
 
 IDS = torch.tensor([2, 0, 2, 1, 0, 2])
@@ -79,3 +83,41 @@ def test_the_command_leaves_a_record_and_a_table(tmp_path: Path, monkeypatch: py
     assert set(where) == {"DoRA", "PEFT DoRA", "frozen base (the bound)"}  # the sides of the target that was missed
     assert any("mm" in spent["operator"] for spent in where["DoRA"]) and sum(s["share"] for s in where["DoRA"]) <= 1
     assert "| MTL-LoRA, n 3" in (tmp_path / "speed-cpu.md").read_text() or torch.cuda.is_available()
+
+
+@torch.no_grad()
+def test_every_option_read_whole_scores_as_ours_does() -> None:
+    model = randomise_adapters(AdaptedModel(tiny_llama(), MTL, TASKS, LLAMA_TARGETS))
+    inputs = {
+        "input_ids": torch.tensor([[0, 5, 6], [7, 8, 9]]),
+        "attention_mask": torch.tensor([[0, 1, 1], [1, 1, 1]]),
+        "task_ids": torch.tensor([2, 0]),
+        "options": torch.tensor([2, 1]),
+        "continuations": torch.tensor([[3, 4, 0], [5, 0, 0], [6, 7, 8]]),
+        "scored": torch.tensor([[0, 1, 0], [1, 0, 0], [1, 1, 1]]),
+    }
+    expected = by_sample(score_continuations(model, **inputs), inputs["options"])
+    torch.testing.assert_close(score_whole(model, **inputs, rows_at_once=2), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_peak_is_that_of_the_work_alone() -> None:
+    held = torch.ones(30_000_000)
+    found = peak_bytes(lambda: held + 1)
+    assert 0.9 * held.nbytes < found < 1.5 * held.nbytes
+    assert peak_bytes(lambda: None) < 0.1 * held.nbytes
+
+
+def test_the_benchmark_of_language_models_compares_what_it_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mirror = make_mirror(tmp_path / "mirror")
+    monkeypatch.setattr(language_model, "BACKBONES", {"tiny": CAUSAL})
+    monkeypatch.setattr(language_model, "HARNESS_BATCHES", (8,))
+    language_model.main(mirror, backbone="tiny", rows=2, rounds=1, out=tmp_path)
+    record = json.loads((tmp_path / "language-model-cpu.json").read_text())
+    (result,) = record["results"]
+    assert [len(row["rounds"]) for row in result["entries"]] == [1] * 8
+    assert {(check["target"].split(" / ")[0], check["of"]) for check in result["targets"]} == {
+        ("training step: LoRA", "time"),
+        ("training step: LoRA", "memory"),
+        ("cloze", "time"),
+        ("likelihood", "time"),
+    }

@@ -68,6 +68,8 @@ def _choices(task, count: int, split: str) -> list[dict]:
         answer = rng.choice(names)
         texts = [" ".join(rng.choices(WORDS[:40], k=rng.randint(2, 9))) for _ in names]
         question = " ".join(rng.choices(WORDS[:40], k=rng.randint(2, 9)))
+        if task.cloze.blank:
+            question += f" {task.cloze.blank} is"
         if answer in ("true", "false"):
             listed = f"{question} {'good' if answer == 'true' else 'bad'}"
         else:

@@ -16,7 +16,7 @@ from benchmarks.answering.base import AnswerMode, Batch
 from benchmarks.answering.causal_lm import LanguageModel, collate_labelled, collate_options
 from benchmarks.answering.log_likelihood import IGNORED
 from benchmarks.suites.spec import Task
-from mtl_lora import AdaptedModel
+from mtl_lora import AdaptedModel, InvalidInput
 from mtl_lora.errors import unknown
 
 NORMS = ("characters", "tokens", "none")
@@ -88,7 +88,9 @@ def pairs(task: Task, row: dict[str, Any]) -> list[tuple[str, str]]:
     question, cloze = row["question"], task.cloze
     options = cloze.options or row["options"]
     if cloze.blank:
-        before, _, after = question.partition(cloze.blank)
+        before, found, after = question.partition(cloze.blank)
+        if not found or not after.strip():
+            raise InvalidInput(f"task {task.name}: {question!r} has no blank {cloze.blank!r} with text behind it")
         return [(before + option, f" {after.strip()}") for option in options]
     context = cloze.context.format(question=question)
     return [(context, f" {option}") for option in options]

@@ -16,7 +16,7 @@ from transformers import DynamicCache
 from mtl_lora import AdaptedModel
 
 IGNORED = -100  # label of a token that no loss is taken on
-ROWS_AT_ONCE = 32  # prompts or continuations that are read together where options are scored
+ROWS_AT_ONCE = 32  # prompts, or continuations, of like length that are read together where options are scored
 
 
 def answer_loss(model: AdaptedModel, labels: Tensor, **inputs: Any) -> Tensor:
@@ -62,15 +62,15 @@ def score_continuations(
     continuations (rows, a), padded on the right, belong to a prompt, one after another. scored (rows, a): 1 for the tokens
     that count, the last of which ends the continuation.
     """
-    first = 0
-    scores = []
-    for prompts in torch.arange(len(options), device=options.device).split(ROWS_AT_ONCE):
+    scores = torch.empty(len(continuations), device=scored.device)
+    starts = options.cumsum(0) - options
+    for prompts in attention_mask.sum(1).argsort(stable=True).split(ROWS_AT_ONCE):
         own = options[prompts]
-        rows = slice(first, first := first + int(own.sum()))
-        read = _Prompts.read(model, input_ids[prompts], attention_mask[prompts], task_ids[prompts])
         prompt_of = torch.arange(len(own), device=own.device).repeat_interleave(own)
-        scores.append(read.score(continuations[rows], scored[rows], prompt_of))
-    return torch.cat(scores)
+        rows = (starts[prompts] - (own.cumsum(0) - own))[prompt_of] + torch.arange(len(prompt_of), device=own.device)
+        read = _Prompts.read(model, input_ids[prompts], attention_mask[prompts], task_ids[prompts])
+        scores[rows] = read.score(continuations[rows], scored[rows], prompt_of)
+    return scores
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ PRESETS = {
             ),
             budget="1.1M",
             precision="bfloat16",
-            recipe=Recipe(epochs=1, batch_size=32, learning_rate=5e-4),
+            recipe=Recipe(epochs=1, batch_size=16, learning_rate=1e-3),
             answering={"way": "cloze"},
         ),
         Preset(

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.moelora import MoELoRA
+from benchmarks.answering.base import by_sample
 from mtl_lora import AdaptedLinear, AdaptedModel, MTLLoRA
 
 
@@ -81,3 +82,31 @@ def substitute(model: AdaptedModel, kind: type[Reference]) -> AdaptedModel:
         parent, _, child = name.rpartition(".")
         setattr(model.base.get_submodule(parent), child, kind(layer))
     return model
+
+
+def score_whole(
+    model: AdaptedModel,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    task_ids: Tensor,
+    continuations: Tensor,
+    scored: Tensor,
+    options: Tensor,
+    rows_at_once: int = 32,
+) -> Tensor:
+    """Scores (b, most options) of what ``benchmarks.answering.log_likelihood.score_continuations`` reads: every option with
+    its whole prompt in front, and the logits of every place."""
+    own = torch.arange(len(options)).repeat_interleave(options)
+    rows = [
+        torch.cat([input_ids[prompt][attention_mask[prompt].bool()], text[: int(count.nonzero().max()) + 1]])
+        for prompt, text, count in zip(own, continuations, scored, strict=True)
+    ]
+    scores = []
+    for part in torch.arange(len(rows)).split(rows_at_once):
+        ids = nn.utils.rnn.pad_sequence([rows[i] for i in part], batch_first=True)
+        mask = nn.utils.rnn.pad_sequence([torch.ones_like(rows[i]) for i in part], batch_first=True)
+        logits = model(input_ids=ids, attention_mask=mask, task_ids=task_ids[own[part]]).logits[:, :-1].float()
+        found = -F.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
+        counted = [F.pad(torch.ones(int(scored[i].sum())), (len(rows[i]) - int(scored[i].sum()), 0)) for i in part]
+        scores.append((found * nn.utils.rnn.pad_sequence(counted, batch_first=True)[:, 1:]).sum(1))
+    return by_sample(torch.cat(scores), options)
