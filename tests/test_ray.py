@@ -67,7 +67,7 @@ def test_a_killed_process_and_a_node_that_goes_away(
     events = []
 
     def disturb() -> None:
-        while not (working := [p for p in psutil.process_iter() if p.name().startswith("ray::_do")]):
+        while not (working := [p for p in psutil.process_iter(["name"]) if p.info["name"].startswith("ray::_do")]):
             time.sleep(0.05)
         working[0].kill()
         events.append("process")

@@ -16,7 +16,8 @@ from tiny_study import SCORED, run_of, study
 
 from benchmarks.records.schema import to_json
 from benchmarks.records.store import RunStore
-from benchmarks.scoring.metrics import METRICS, Scored
+from benchmarks.scoring import metrics
+from benchmarks.scoring.metrics import METRICS, Scored, evaluate_task
 from benchmarks.scoring.resampling import WEIGHTED, draw, weighted_scores
 from benchmarks.suites import find_suite
 from benchmarks.suites.spec import Task
@@ -61,6 +62,14 @@ def test_weights_are_repetitions(metric: str) -> None:
     for score, times in zip(found, weights.astype(int), strict=True):
         assert score == pytest.approx(METRICS[metric](rows.take(np.repeat(np.arange(ROWS), times), None)), abs=1e-9)
     assert len(set(np.round(found, 6))) > 5
+
+
+@pytest.mark.parametrize("metric", WEIGHTED)
+def test_a_standard_error_is_that_of_scores_of_drawn_rows(metric: str, resamples: None) -> None:
+    rows, rng = scored(metric), np.random.default_rng(0)
+    drawn = [METRICS[metric](rows.take(rng.integers(ROWS, size=ROWS), None)) for _ in range(metrics.BOOTSTRAP_RESAMPLES)]
+    found = evaluate_task(rows, np.array([1.0, 2.0])).standard_error
+    assert found == pytest.approx(np.std(drawn, ddof=1), abs=1e-12)
 
 
 def test_no_answer_is_a_wrong_one() -> None:

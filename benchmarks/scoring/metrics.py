@@ -11,10 +11,10 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from benchmarks.records.schema import TaskScore
+from benchmarks.scoring.resampling import UNANSWERED, WEIGHTED, draw
 from benchmarks.suites.spec import Task
 
 BOOTSTRAP_RESAMPLES = 200
-UNANSWERED = -1  # equals no class
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def evaluate_task(rows: Scored, train_labels: np.ndarray) -> TaskScore:
     return TaskScore(
         metrics={name: METRICS[name](rows) for name in task.metrics},
         score=task_score(rows),
-        standard_error=float(np.std([task_score(resample) for resample in _resamples(rows)], ddof=1)),
+        standard_error=float(np.std(_resampled_scores(rows), ddof=1)),
         majority=task_score(constant),
         rows=len(rows.labels),
         train_rows=len(train_labels),
@@ -124,14 +124,22 @@ def evaluate_task(rows: Scored, train_labels: np.ndarray) -> TaskScore:
     )
 
 
-def _resamples(rows: Scored) -> Iterator[Scored]:
+def _resampled_scores(rows: Scored) -> np.ndarray:
+    """Scores of BOOTSTRAP_RESAMPLES resamples, all at once but for ranking metrics."""
+    if rows.queries is not None:
+        return np.array([task_score(resample) for resample in _of_queries(rows)])
+    labels, parts = rows.labels[:, None], []
+    for weights in draw(np.random.default_rng(0), len(labels), BOOTSTRAP_RESAMPLES):
+        judged = ((rows.confidence if name == "average_precision" else rows.predictions) for name in rows.task.metrics)
+        scores = [WEIGHTED[name](weights, labels, of[:, None]) for name, of in zip(rows.task.metrics, judged, strict=True)]
+        parts.append(np.mean(scores, axis=0)[:, 0])
+    return np.concatenate(parts)
+
+
+def _of_queries(rows: Scored) -> Iterator[Scored]:
+    """Resamples of whole queries."""
     rng = np.random.default_rng(0)
-    size = len(rows.labels)
-    if rows.queries is None:
-        for _ in range(BOOTSTRAP_RESAMPLES):
-            yield rows.take(rng.integers(size, size=size), None)
-        return
-    members = list(pd.Series(range(size)).groupby(rows.queries).indices.values())
+    members = list(pd.Series(range(len(rows.labels))).groupby(rows.queries).indices.values())
     for _ in range(BOOTSTRAP_RESAMPLES):
         drawn = [members[i] for i in rng.integers(len(members), size=len(members))]
         names = np.repeat(np.arange(len(drawn)), [len(own) for own in drawn])

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from benchmarks.scoring.metrics import UNANSWERED
 from benchmarks.suites.spec import Task
 
+UNANSWERED = -1  # equals no class
 AT_ONCE = 4_000_000  # weights held in memory
 
 
