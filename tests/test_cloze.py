@@ -211,10 +211,10 @@ FAST += ["--budget", "16500", "--batch-size", "16", "--learning-rate", "0.01", "
 def test_a_run_learns_which_text_is_right(tiny: Path, tmp_path: Path) -> None:
     options = [*FAST, "--mirror", tiny, "--results", tmp_path, "--tasks", "siqa,arc-e", "--precision", "float32"]
     assert mtl_lora("run", "commonsense", *options, "--epochs", "6", "--methods", "full,heads-only") == 0
-    trained, untrained = sorted(RunStore(tmp_path).all(), key=lambda record: record["config"]["method"]["name"])
-    assert trained["config"]["answering"] == {"way": "cloze", "norm": "characters"}
-    assert trained["score"] > 0.9 > untrained["score"] + 0.2
-    assert all(s["rows"] == TEST_ROWS and s["unanswered"] == 0 for s in trained["scores"].values())
+    trained, untrained = sorted(RunStore(tmp_path).finished(), key=lambda record: record.config.method.name)
+    assert trained.config.answering == {"way": "cloze", "norm": "characters"}
+    assert trained.score > 0.9 > untrained.score + 0.2
+    assert all(s.rows == TEST_ROWS and s.unanswered == 0 for s in trained.scores.values())
 
 
 @pytest.mark.parametrize(
@@ -228,8 +228,8 @@ def test_how_a_run_is_executed_changes_no_loss(more: list[str], tolerance: float
         common = [*FAST, "--mirror", tiny, "--results", tmp_path / name, "--tasks", "siqa,obqa", "--epochs", "1"]
         common += ["--methods", "mtl-lora", "--precision", "float32"]
         assert mtl_lora("run", "commonsense", *common, *options) == 0
-        (record,) = RunStore(tmp_path / name).all()
-        losses.append(record["training"]["loss"])
+        (record,) = RunStore(tmp_path / name).finished()
+        losses.append(record.training.loss)
     assert losses[1] == pytest.approx(losses[0], rel=tolerance)
 
 
