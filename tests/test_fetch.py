@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from pathlib import Path
 
@@ -56,6 +57,19 @@ def test_converted_weights_are_a_revision_of_their_own(made: tuple[Path, LlamaFo
     assert pin_backbone(backbone, Source()) == backbone, "the hub is not asked about a pinned model"
     pinned = pin_backbone(backbone, Source(tmp_path))
     assert pinned.revision == f"Q8_0 weights of tiny.Q8_0.gguf, sha256 {gguf.sha256(made[0])}"
+
+
+def test_several_folders_are_one_mirror(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    for folder, held in ((one, "datasets/a/b"), (other, "datasets/a/c"), (other, "datasets/a/b")):
+        (folder / held).mkdir(parents=True)
+    source = Source(Path(f"{one}{os.pathsep}{other}"))
+    assert source.mirrored("datasets", "a/c") == other / "datasets/a/c"
+    assert source.mirrored("datasets", "a/b") == one / "datasets/a/b", "the first that has it"
+    with pytest.raises(InvalidInput, match=r"lacks datasets/a/d; it has: a/b, a/c$"):
+        source.mirrored("datasets", "a/d")
+    with pytest.raises(InvalidInput, match=f"mirror {tmp_path / 'none'} is not a folder"):
+        Source(Path(f"{one}{os.pathsep}{tmp_path / 'none'}"))
 
 
 @pytest.mark.parametrize("kind", ["cut", "cut in its header", "of something else", "empty"])

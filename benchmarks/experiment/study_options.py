@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 Mirror = Annotated[
-    Path | None, typer.Option(envvar="MTL_LORA_MIRROR", help="folder with datasets/<hub id> and models/<hub id>")
+    Path | None,
+    typer.Option(envvar="MTL_LORA_MIRROR", help="folder of datasets/<hub id> and models/<hub id>, or several, as in PATH"),
 ]
 Features = Annotated[
     Path | None, typer.Option(envvar="MTL_LORA_FEATURES", help="folder for features of pictures; in ~/.cache unless given")

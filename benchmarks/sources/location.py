@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,24 +19,30 @@ TIMEOUT = 30  # seconds that a server may be silent
 
 @dataclass(frozen=True)
 class Location:
-    """With a mirror, everything comes from it: ``mirror/datasets/<id>`` and ``mirror/models/<id>``."""
+    """With a mirror, everything comes from it: ``mirror/datasets/<id>`` and ``mirror/models/<id>``.
+
+    Several folders, separated as in PATH, are one mirror; what is in two of them comes from the first.
+    """
 
     mirror: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.mirror is not None and not self.mirror.is_dir():
-            raise InvalidInput(f"mirror {self.mirror} is not a folder; it should hold datasets/<hub id> and models/<hub id>")
+        for folder in self._mirrors:
+            if not folder.is_dir():
+                raise InvalidInput(f"mirror {folder} is not a folder; it should hold datasets/<hub id> and models/<hub id>")
+
+    @property
+    def _mirrors(self) -> list[Path]:
+        return [] if self.mirror is None else [Path(part) for part in str(self.mirror).split(os.pathsep)]
 
     def mirrored(self, kind: str, name: str) -> Path:
         """The folder that the mirror has for a hub id. kind: "datasets" or "models"."""
-        assert self.mirror is not None
-        folder = self.mirror / kind / name
-        if not name or not folder.is_dir():
-            held = sorted(str(p.relative_to(self.mirror / kind)) for p in (self.mirror / kind).glob("*/*") if p.is_dir())
-            raise InvalidInput(
-                f"mirror {self.mirror} lacks {kind}/{name}; it has: {', '.join(held) or 'nothing of that kind'}"
-            )
-        return folder
+        for mirror in self._mirrors:
+            if name and (mirror / kind / name).is_dir():
+                return mirror / kind / name
+        folders = [mirror / kind for mirror in self._mirrors]
+        held = sorted({str(p.relative_to(folder)) for folder in folders for p in folder.glob("*/*") if p.is_dir()})
+        raise InvalidInput(f"mirror {self.mirror} lacks {kind}/{name}; it has: {', '.join(held) or 'nothing of that kind'}")
 
 
 def cache_folder() -> Path:
