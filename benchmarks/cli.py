@@ -156,6 +156,7 @@ def run(
     ] = None,
     per_gpu: Annotated[int, typer.Option(help="runs at a time on each GPU", min=1)] = 1,
     retry_failed: Annotated[bool, typer.Option(help="do runs again that diverged or failed")] = False,
+    again: Annotated[bool, typer.Option(help="do all runs again, finished ones too")] = False,
     engine: Annotated[str, typer.Option(help="local, ray: on a cluster, or slurm: a script to submit")] = "local",
     address: Annotated[str, typer.Option(help="of the Ray cluster")] = "auto",
     per_job: Annotated[int, typer.Option(help="runs in each job of the SLURM script", min=1)] = 8,
@@ -183,7 +184,7 @@ def run(
     execution = Execution(accumulation, gradient_checkpointing)
     chosen = choose(engine, jobs, store, execution, workers, per_gpu, address)
     try:
-        finished = run_grid(jobs, store, chosen, retry_failed, wait)
+        finished = run_grid(jobs, store, chosen, retry_failed, wait, again)
     except KeyboardInterrupt:
         print("mtl-lora: stopped; the same command goes on from here", file=sys.stderr)
         raise typer.Exit(130) from None

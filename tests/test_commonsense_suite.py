@@ -77,7 +77,7 @@ def test_the_paper_protocol_is_each_methods_released_script(tiny: Path, tmp_path
     assert mtl_lora("report", "--results", tmp_path) == 0
     shown = (tmp_path / "report" / "index.md").read_text()
     assert "Protocol paper, " in shown and "answered by generation" in shown and "unanswered, %" in shown
-    assert "mtl-lora learning_rate 0.0003, match words-or-digits, max_length 256, warmup 0.01" in shown
+    assert "mtl-lora learning_rate 0.0003, warmup 0.01, max_length 256, match words-or-digits" in shown
 
 
 def test_micro_batches_of_pairs_change_nothing(tiny: Path, tmp_path: Path) -> None:

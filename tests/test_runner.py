@@ -85,6 +85,25 @@ def test_finished_runs_are_not_run_again(finished: RunStore, tiny: Path, capsys:
     assert before == {path: path.read_bytes() for path in (finished.folder / "runs").iterdir()}
 
 
+def test_other_source_of_a_method_is_said_and_done_again_when_asked(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    arguments = run_arguments(tiny, tmp_path, "--methods", "lora", "--tasks", "rte", "--budget", "9000")
+    store = RunStore(tmp_path)
+    assert mtl_lora(*arguments) == 0
+    (first,) = store.finished()
+    assert mtl_lora(*arguments) == 0
+    assert "other source" not in capsys.readouterr().out
+    for module in ("benchmarks.engines.grid", "benchmarks.training.runner"):
+        monkeypatch.setattr(f"{module}.method_source", lambda name: f"edited {name}")
+    assert mtl_lora(*arguments) == 0
+    assert f"({first.id}) was made by other source of the same version of its method" in capsys.readouterr().out
+    assert store.finished() == [first]
+    assert mtl_lora(*arguments, "--again", "--workers", "1") == 0
+    (second,) = store.finished()
+    assert (second.id, second.method_sha256, second.scores) == (first.id, "edited lora", first.scores)
+
+
 def test_the_same_command_gives_the_same_numbers(finished: RunStore, tiny: Path, tmp_path: Path) -> None:
     assert mtl_lora(*run_arguments(tiny, tmp_path, "--methods", "mtl-lora,moelora")) == 0
     for record in RunStore(tmp_path).finished():

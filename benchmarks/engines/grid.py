@@ -11,9 +11,10 @@ from benchmarks.engines.base import Engine, Job, Progress
 from benchmarks.engines.view import View
 from benchmarks.experiment.study import Study
 from benchmarks.records.leases import Leases, read_lease
-from benchmarks.records.schema import FailureRecord, Record
+from benchmarks.records.schema import FailureRecord, Record, RunRecord
 from benchmarks.records.store import RunStore
 from benchmarks.records.sweep import sweep
+from benchmarks.training.model import method_source
 from mtl_lora.errors import InvalidInput
 
 POLL_SECONDS = 5.0
@@ -34,7 +35,14 @@ def shard_of(jobs: Sequence[Job], shard: str) -> list[Job]:
     return list(jobs[place - 1 :: shards])
 
 
-def run_grid(jobs: Sequence[Job], store: RunStore, engine: Engine, retry_failed: bool = False, wait: bool = True) -> bool:
+def run_grid(
+    jobs: Sequence[Job],
+    store: RunStore,
+    engine: Engine,
+    retry_failed: bool = False,
+    wait: bool = True,
+    again: bool = False,
+) -> bool:
     """Do every run that has no record yet. Gives whether all of them have finished, here or elsewhere, now or earlier.
 
     Several grids may work on one folder: a run that another one holds is left to the end.
@@ -42,8 +50,9 @@ def run_grid(jobs: Sequence[Job], store: RunStore, engine: Engine, retry_failed:
     Args:
         retry_failed: Do runs again whose record says that they diverged or failed.
         wait: For runs that others hold, to do them here if those end without a record.
+        again: Do all runs again, finished ones too; a record stays until its run has ended anew.
     """
-    grid = _Grid(jobs, store, engine, retry_failed)
+    grid = _Grid(jobs, store, engine, retry_failed, again)
     with ExitStack() as stack:
         if engine.leads:
             sweep(store)
@@ -54,22 +63,33 @@ def run_grid(jobs: Sequence[Job], store: RunStore, engine: Engine, retry_failed:
     return grid.summary()
 
 
+def made_by_other_source(record: Record) -> bool:
+    """Whether a finished run is known to be of another text of its method's file than today's."""
+    known = record.method_sha256 if isinstance(record, RunRecord) else None
+    return known is not None and known != method_source(record.config.method.name)
+
+
 class _Grid:
-    def __init__(self, jobs: Sequence[Job], store: RunStore, engine: Engine, retry_failed: bool) -> None:
+    def __init__(self, jobs: Sequence[Job], store: RunStore, engine: Engine, retry_failed: bool, again: bool) -> None:
         self.store, self.engine = store, engine
         self.leases = Leases(store.leases)
         self.view = View(jobs, store, engine.slots, engine.leads)
         self.running: dict[str, Job] = {}
         self.waiting = list(jobs)
-        self.again: dict[str, FailureRecord] = {}  # failures that are to be tried again
+        self.again: dict[str, Record] = {}  # what there is of runs that are to be done again
+        others = []
         for record in filter(None, map(self._record, jobs)):
-            if isinstance(record, FailureRecord) and retry_failed:
+            if again or (isinstance(record, FailureRecord) and retry_failed):
                 self.again[record.id] = record
             else:
                 self.view.counted(record)
+                others += [record] if made_by_other_source(record) else []
         failed = len(self.view.failures)
         hint = f", {failed} failed (--retry-failed does them again)" if failed else ""
         self.view.say(f"{len(jobs)} runs, {len(self.view.finished)} finished already{hint}; results in {store.folder}")
+        for record in others:
+            title = f"{record.config.title} ({record.id})"
+            self.view.say(f"{title} was made by other source of the same version of its method; --again does it anew")
 
     def run(self, wait: bool) -> None:
         announced = ""

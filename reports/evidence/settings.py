@@ -113,7 +113,7 @@ def _details(comparison: Comparison) -> dict[str, str]:
     return {
         "protocol": f"protocol {config.protocol}",
         "backbone": config.backbone.id.rpartition("/")[2],
-        "rate": f"learning rate {config.recipe.learning_rate:g}",
+        "rate": "released rates" if config.protocol == "paper" else f"learning rate {config.recipe.learning_rate:g}",
         "epochs": f"{config.recipe.epochs} epochs",
         "answering": config.way,
         "tasks": f"{len(config.tasks)} tasks",

@@ -50,7 +50,8 @@ def epochs(config: RunConfig) -> str:
 def training(config: RunConfig) -> str:
     """At most how many rows, how often and how fast."""
     rows = f"at most {config.max_train:,} training rows per task, " if config.max_train else ""
-    return f"{rows}{epochs(config)}, learning rate {config.recipe.learning_rate:g}"
+    rate = "learning rates as released" if config.protocol == "paper" else f"learning rate {config.recipe.learning_rate:g}"
+    return f"{rows}{epochs(config)}, {rate}"
 
 
 def setting(comparison: Comparison) -> str:
@@ -69,6 +70,7 @@ def setting(comparison: Comparison) -> str:
 def notes(comparison: Comparison, entries: list[Entry]) -> list[str]:
     """What a reader must know to read the table right."""
     config, recipe = comparison.config, comparison.config.recipe
+    rate = "learning rates as released" if config.protocol == "paper" else f"learning rate {recipe.learning_rate:g}"
     suite = find_suite(config.suite)
     lines = [
         f"Scores: {_metrics(comparison)}, averaged where a task has two."
@@ -77,7 +79,7 @@ def notes(comparison: Comparison, entries: list[Entry]) -> list[str]:
         *_answering(config),
         f"{'Recipe' if config.protocol == 'paper' else 'One recipe for all'}: {epochs(config)}, "
         f"batch {recipe.batch_size}, "
-        f"learning rate {recipe.learning_rate:g}, alpha / rank {recipe.scaling:g}, {recipe.sampling} sampling, "
+        f"{rate}, alpha / rank {recipe.scaling:g}, {recipe.sampling} sampling, "
         f"{config.precision}; adapted: {', '.join(config.backbone.targets)}. "
         + (f"Heads ({entries[0].heads:,} parameters) are trained too and not counted." if entries[0].heads else ""),
         *_released(entries),
@@ -105,7 +107,7 @@ def _released(entries: list[Entry]) -> list[str]:
     own = [f"{e.label} {', '.join(f'{k} {v}' for k, v in e.released.items())}" for e in entries]
     return [
         "Protocol paper: every method at the released rank, whatever its parameters (off budget: against plain LoRA's), "
-        f"and with the settings of its own script instead of those above: {'; '.join(own)}."
+        f"and with the settings of its own script: {'; '.join(own)}."
     ]
 
 
