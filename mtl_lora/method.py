@@ -81,7 +81,7 @@ class Method(ABC):
 
     @property
     def scaling(self) -> float:
-        """s = alpha / rank."""
+        """s = alpha / rank, unless a method scales otherwise."""
         return self.alpha / self.rank
 
     @property
@@ -136,6 +136,10 @@ class Method(ABC):
     def output_scale(self, params: Params, base_weight: Tensor) -> Tensor | None:
         """A factor (d_out,) for each output row of W x + s U C_t D x, or None for no rescaling."""
         return None
+
+    def rate_factor(self, tensor: str) -> float:
+        """How many times the recipe's learning rate the trained tensor of that name gets."""
+        return 1.0
 
     def count(self, dims: Sequence[tuple[int, int]], num_tasks: int) -> int:
         """Trained parameters when layers of these (d_in, d_out) are adapted for ``num_tasks`` tasks."""

@@ -84,6 +84,10 @@ class AdaptedModel(nn.Module):
         own = {id(p) for module in (self.shared, *(layer.adapter for _, layer in self.layers())) for p in module.values()}
         return {name: parameter for name, parameter in self.named_parameters() if id(parameter) in own}
 
+    def rate_factors(self) -> dict[str, float]:
+        """How many times the learning rate each of the adapters' tensors gets, by the names of adapter_parameters."""
+        return {name: self.method.rate_factor(name.rpartition(".")[2]) for name in self.adapter_parameters()}
+
     def count(self) -> int:
         """The number of the adapters' parameters."""
         return sum(parameter.numel() for parameter in self.adapter_parameters().values())

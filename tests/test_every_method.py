@@ -43,7 +43,7 @@ def dense_terms(method: Method, layer: nn.Module, model: AdaptedModel, task: int
         return [s * b[:, own] @ a[own]]
     if method.name != "mtl-lora":
         down, up = (factor.detach().double() for factor in layer.fold(task))
-        return [s * up @ down]
+        return [method.scaling * up @ down]
     mix = torch.softmax(p["w"][task] / method.temperature, dim=0)
     mixed = sum(mix[i] * b[:, i * r : i * r + r] for i in range(method.up_projections))
     return [s * mixed @ p["Lambda"][task] @ a]
@@ -253,7 +253,7 @@ def test_dropout_acts_on_the_low_rank_branch_in_training_alone(method: Method) -
         layer.train()
         mean = torch.stack([layer(x) for _ in range(4000)]).mean(0)
         assert not torch.equal(layer(x), layer(x))
-        torch.testing.assert_close(mean, layer.eval()(x), rtol=0.1, atol=0.3)
+        torch.testing.assert_close(mean, layer.eval()(x), rtol=0.1, atol=0.15 * method.scaling)
         with torch.no_grad():
             for name in ("B", "scale"):
                 if name in layer.adapter:

@@ -89,7 +89,23 @@ def training_arguments(
 
 
 class AdapterTrainer(Trainer):
-    """Trainer whose checkpoints hold the trained tensors alone: the frozen backbone is not written again."""
+    """Trainer whose checkpoints hold the trained tensors alone: the frozen backbone is not written again.
+
+    Where the method gives tensors learning rates of their own, the schedule scales each of them.
+    """
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        optimizer = super().create_optimizer(model)
+        backbone = self.model.backbone
+        factors = {id(backbone.get_parameter(name)): factor for name, factor in backbone.rate_factors().items()}
+        if set(factors.values()) - {1.0}:
+            optimizer.param_groups = [
+                {**group, "lr": factor * group["lr"], "params": own}
+                for group in optimizer.param_groups
+                for factor in sorted({1.0, *factors.values()})
+                if (own := [p for p in group["params"] if factors.get(id(p), 1.0) == factor])
+            ]
+        return optimizer
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         if self.args.should_save:
