@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
 from conftest import LLAMA_TARGETS, TASKS, randomise_adapters, tiny_llama
 from datasets import Dataset
-from test_runner import mtl_lora
+from tiny_cli import mtl_lora
 from tiny_mirror import CAUSAL, TEST_ROWS, make_mirror
 from transformers import (
     AutoModelForCausalLM,
@@ -21,6 +24,7 @@ from transformers import (
 )
 
 from baselines.lora import LoRA
+from benchmarks.answering.causal_lm import LanguageModel
 from benchmarks.answering.cloze import Cloze, encode_pair, pairs
 from benchmarks.answering.log_likelihood import answer_loss, logits_at, score_continuations
 from benchmarks.data.splits import load_task
@@ -160,6 +164,26 @@ def test_the_output_layer_reads_what_is_asked_for_alone() -> None:
     assert read == [2 * 8, 3 * 2], "each prompt once; of the options all but their last token, and none of a single one"
 
 
+def test_generation_ends_when_every_row_has_ended() -> None:
+    backbone = AdaptedModel(tiny_llama(), LoRA(rank=4), TASKS, LLAMA_TARGETS)
+    backbone.base.generation_config.eos_token_id = backbone.base.generation_config.pad_token_id = 7
+    model, steps = LanguageModel(backbone, (), new_tokens=20).eval(), []
+    model.backbone.base.lm_head.register_forward_hook(lambda _, hidden, logits: steps.append(logits))
+
+    def end(_: torch.nn.Module, hidden: object, logits: torch.Tensor) -> torch.Tensor:
+        """The first row ends at the second word, the other at the fourth."""
+        row = torch.full_like(logits, -1.0)
+        row[..., 9] = 0.0
+        row[0 : 1 if len(steps) < 4 else 2, ..., 7] = 1.0 if len(steps) >= 2 else -1.0
+        return row
+
+    model.backbone.base.lm_head.register_forward_hook(end)
+    ids = torch.randint(8, 50, (2, 3), generator=torch.Generator().manual_seed(0))
+    made = model(ids, torch.ones_like(ids), torch.tensor([0, 0]))["predictions"]
+    assert len(steps) == 4
+    assert made[:, :5].tolist() == [[9, 7, 7, 7, 7], [9, 9, 9, 7, 7]] and made.shape == (2, 20)
+
+
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_mirror(tmp_path_factory.mktemp("mirror"))
@@ -217,6 +241,13 @@ def test_a_run_learns_which_text_is_right(tiny: Path, tmp_path: Path) -> None:
     assert all(s.rows == TEST_ROWS and s.unanswered == 0 for s in trained.scores.values())
 
 
+def test_a_plan_measures_what_scoring_takes(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    for methods in ("lora", "heads-only"):  # the latter trains nothing here
+        options = [*FAST, "--mirror", tiny, "--results", tmp_path, "--tasks", "siqa,winogrande", "--methods", methods]
+        assert mtl_lora("plan", "commonsense", *options) == 0
+        assert "1 of 1 runs to do, about " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("more", "tolerance"),
     [(["--gradient-checkpointing"], 1e-5), (["--accumulation", "4"], 1e-3), (["--precision", "bfloat16"], 3e-2)],
@@ -231,6 +262,22 @@ def test_how_a_run_is_executed_changes_no_loss(more: list[str], tolerance: float
         (record,) = RunStore(tmp_path / name).finished()
         losses.append(record.training.loss)
     assert losses[1] == pytest.approx(losses[0], rel=tolerance)
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_score_as_one_does(tiny: Path, tmp_path: Path) -> None:
+    common = [*FAST, "--mirror", tiny, "--tasks", "siqa,winogrande", "--epochs", "1", "--methods", "mtl-lora"]
+    common += ["--precision", "float32"]
+    assert mtl_lora("run", "commonsense", *common, "--results", tmp_path / "one") == 0
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "benchmarks.cli"]
+    command = [*launch, "run", "commonsense", *map(str, common), "--results", str(tmp_path / "two")]
+    outcome = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert outcome.returncode == 0, outcome.stderr
+    (one,), (two,) = (RunStore(tmp_path / name).finished() for name in ("one", "two"))
+    assert one.id == two.id and (one.execution.devices, two.execution.devices) == (1, 2)
+    assert two.training.loss == pytest.approx(one.training.loss, rel=1e-3)
+    tables = [pd.read_parquet(tmp_path / name / "runs" / f"{one.id}.predictions.parquet") for name in ("one", "two")]
+    assert (tables[0]["prediction"] == tables[1]["prediction"]).mean() > 0.9, "but for ties that rounding breaks"
 
 
 ORACLES = [

@@ -5,7 +5,9 @@ from __future__ import annotations
 import statistics
 import time
 
+import numpy as np
 import torch
+from datasets import Dataset
 
 from benchmarks.experiment.study import Study
 from benchmarks.records.environment import hardware
@@ -48,30 +50,35 @@ def _probe(study: Study) -> tuple[float, float]:
     """Seconds a training sample and a scored sample, medians of a few batches of the first run."""
     run = study.runs()[0]
     tokenizer, mode = study.source.tokenizer(study.backbone.id, study.backbone.revision), study.mode
-    train, _ = encode(study.data, tokenizer, mode, study.backbone.max_length)
+    train, test = encode(study.data, tokenizer, mode, study.backbone.max_length)
+    size, steps = study.recipe.batch_size, min(PROBE_STEPS, study.steps)
     order = schedule([len(d.train) for d in study.data], lengths(train), study.recipe, run.seed)
-    train = train.select(order[: PROBE_STEPS * study.recipe.batch_size])
-    features = features_for(study.data, mode, study.source, train, train)
+    train = train.select(order[: steps * size])
+    test = test.select(np.linspace(0, len(test) - 1, min(steps * size, len(test))).astype(int))  # of all lengths
+    features = features_for(study.data, mode, study.source, train, test)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = build_model(run, study.source).to(device).train()
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.0)
-    size = study.recipe.batch_size
-    times: dict[bool, list[float]] = {True: [], False: []}
-    for step in range(min(PROBE_STEPS, study.steps)):
-        rows = train.select(range(step * size, (step + 1) * size))
-        batch = {name: tensor.to(device) for name, tensor in Collator(mode, tokenizer, features)(list(rows)).items()}
-        for training in (True, False):
+    model = build_model(run, study.source).to(device)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained or [torch.zeros(1)], lr=0.0)
+
+    def seconds(rows: Dataset, training: bool) -> float:
+        """A sample, in batches of the recipe's size; the first batch warms up, where there are more."""
+        times = []
+        for places in torch.arange(len(rows)).split(size):
+            batch = Collator(mode, tokenizer, features)(list(rows.select(places)))
+            batch = {name: tensor.to(device) for name, tensor in batch.items()}
             start = time.perf_counter()
             with (
                 torch.autocast(device.type, torch.bfloat16, enabled=study.precision == "bfloat16"),
                 torch.set_grad_enabled(training),
             ):
-                loss = model(**batch)["loss"]
+                outputs = model.train(training)(**batch)
             if training:
-                loss.backward()
+                outputs["loss"].backward()
                 optimizer.step()
                 optimizer.zero_grad()
-            loss.item()  # waits for the device
-            times[training].append((time.perf_counter() - start) / len(rows))
-    # The first step warms up, where there are more.
-    return statistics.median(times[True][1:] or times[True]), statistics.median(times[False][1:] or times[False])
+            next(iter(outputs.values())).flatten()[0].item()  # waits for the device
+            times.append((time.perf_counter() - start) / len(places))
+        return statistics.median(times[1:] or times)
+
+    return seconds(train, True) if trained else 0.0, seconds(test, False)
