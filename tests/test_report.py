@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -339,3 +340,16 @@ def test_a_table_in_every_form() -> None:
     assert "**1.0 ± 0.2**" in table.markdown() and r"x\|y" in table.markdown() and "- a note" in table.markdown()
     assert r"\textbf{1.0 $\pm$ 0.2}" in table.latex() and r"a\_b" in table.latex() and r"50\%" in table.latex()
     assert "**" not in table.plain()
+
+
+@pytest.mark.slow
+def test_two_thousand_records_of_many_settings(tmp_path: Path) -> None:
+    """Every pair of 250 settings is tested; the page stays one that a browser opens."""
+    labels = ["lora", *(f"mtl-lora:temperature={i / 1000:g}" for i in range(1, 250))]
+    study(tmp_path, {label: dict.fromkeys(range(8), 0.5 + i % 5 / 100) for i, label in enumerate(labels)})
+    start = time.process_time()
+    assert mtl_lora("report", "--results", tmp_path) == 0
+    assert time.process_time() - start < 60
+    assert (tmp_path / "report" / "index.html").stat().st_size < 10_000_000
+    (pairs,) = (tmp_path / "report" / "tables").glob("*-pairs.csv")
+    assert len(pd.read_csv(pairs)) == 250 * 249 / 2

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 from scipy.optimize.elementwise import find_root
 
 from mtl_lora.errors import InvalidInput
@@ -25,6 +25,8 @@ MARGIN = 1.0  # points of percent within which two methods are equivalent, unles
 BETTER, EQUIVALENT, WORSE, UNDECIDED = VERDICTS = ("better", "equivalent", "worse", "undecided")
 SMALLEST = 1e-30  # smaller p-values are not told apart
 MANY = 1000  # seeds beyond which no plan goes
+COUNTS = np.unique(np.geomspace(2, MANY, 200).round())  # of seeds that plans try
+SIZES = np.geomspace(1e-3, 1e3, 1000)  # of standard errors that plans try, by the margin
 
 
 def checked(margin: float) -> None:
@@ -179,7 +181,7 @@ class Error:
 
     def _bound(self, p: float | np.ndarray, weight: np.ndarray) -> np.ndarray:
         """By standard errors, what is exceeded with probability p."""
-        return (1 - weight) * stats.norm.isf(p) + weight * stats.t.isf(p, self.freedom)
+        return -(1 - weight) * special.ndtri(p) - weight * special.stdtrit(self.freedom, p)
 
 
 class Plan(NamedTuple):
@@ -205,13 +207,12 @@ def plan(value: float, rows_variance: float, seeds_variance: float, margin: floa
         margin: within which methods are equivalent, in points.
         family: how many pairs of methods are corrected together.
     """
-    sizes = margin * np.geomspace(1e-3, 1e3, 4000)
+    sizes = margin * SIZES
     few = undecided(value, Error(sizes**2, np.zeros_like(sizes), 1), margin, family) <= 1 - POWER
     rows = max(1.0, 2 * rows_variance / sizes[few].max() ** 2)
-    counts = np.arange(2, MANY + 1)
-    error = Error(np.full(len(counts), rows_variance / rows), seeds_variance / counts, counts - 1)
+    error = Error(np.full(len(COUNTS), rows_variance / rows), seeds_variance / COUNTS, COUNTS - 1)
     enough = undecided(value, error, margin, family) <= 1 - POWER
-    return Plan(int(counts[enough][0]) if enough.any() else MANY + 1, rows)
+    return Plan(int(COUNTS[enough][0]) if enough.any() else MANY + 1, rows)
 
 
 def undecided(value: float, error: Error, margin: float, family: int) -> np.ndarray:
@@ -219,8 +220,8 @@ def undecided(value: float, error: Error, margin: float, family: int) -> np.ndar
     its strictest."""
     outer = error.quantile(1 - LEVEL / 2 / family)
     inner = np.maximum(margin - error.quantile(1 - min(LEVEL / 2, LEVEL / family)), 0)
-    ends = (inner, outer, -outer, -inner)
-    low, high, far_below, below = (stats.norm.cdf((end - value) / error.size) for end in ends)
+    ends, size = (inner, outer, -outer, -inner), error.size
+    low, high, far_below, below = (special.ndtr((end - value) / size) for end in ends)
     return np.maximum(high - low, 0) + np.maximum(below - far_below, 0)
 
 
