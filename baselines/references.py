@@ -47,6 +47,17 @@ class FullFineTuning(HeadsOnly):
 
 @register
 @dataclass(frozen=True)
+class LargerLoRA(LoRA):
+    """LoRA as it is. What makes it a reference is its size: that of the largest adapter it is compared with, as far as the
+    layers' widths allow."""
+
+    name: ClassVar[str] = "lora-larger"
+    summary: ClassVar[str] = "reference: plain LoRA of the size of the largest adapter beside it"
+    reference: ClassVar[bool] = True
+
+
+@register
+@dataclass(frozen=True)
 class LoRAPerTask(LoRA):
     """y = W x + s * B_t A_t x: a LoRA of its own for each task, T times the parameters; nothing but heads is shared.
 

@@ -7,14 +7,13 @@ import io
 import json
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from tabulate import tabulate
 
 from benchmarks.commands import runs as runs_commands
 from benchmarks.experiment.study_options import Features, Mirror
@@ -23,8 +22,7 @@ from benchmarks.quiet import quiet
 from mtl_lora.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from benchmarks.experiment.study import Study
-    from benchmarks.records.config import RunConfig
+    from benchmarks.engines.base import Job
 
 Margin = Annotated[float, typer.Option(help="points of percent within which methods are called equivalent")]
 OnlySuite = Annotated[str | None, typer.Option("--suite", help="only this suite")]
@@ -95,52 +93,10 @@ def fetch(
 def plan(studies: list[Any], results: Results = RESULTS) -> None:
     """Show what `run` with the same options would do."""
     quiet()
-    from benchmarks.experiment.protocols import PROTOCOLS
-    from benchmarks.progress import duration
+    from benchmarks.engines.plan import plan as text
     from benchmarks.records.store import RunStore
-    from benchmarks.training.estimate import seconds_a_run
 
-    store, first = RunStore(results), studies[0]
-    runs = [run for study in studies for run in study.runs()]
-    finished = {run.id for run in runs if store.find(run.id)}
-    rows = [_planned(first, [run for run in runs if _kind(run) == kind], finished) for kind in first.fits]
-    print(f"suite {first.suite.name} on {first.backbone.id} ({first.base_parameters:,} parameters)")
-    print(f"protocol {first.protocol}: {PROTOCOLS[first.protocol]}")
-    print(tabulate(rows, headers="keys", disable_numparse=True))
-    sizes = [(d.task.name, f"{len(d.train):,}", f"{len(d.test):,}") for d in first.data]
-    print()
-    print(tabulate(sizes, headers=["task", "training rows", f"rows scored ({first.split})"], disable_numparse=True))
-    left = len(runs) - len(finished)
-    estimate = seconds_a_run(first, store) if left else (0.0, "nothing is left to run")
-    time = f"about {duration(left * estimate[0])} ({estimate[1]})" if estimate else "unknown here: no finished run to go by"
-    print(f"\n{left} of {len(runs)} runs to do, {time}")
-
-
-def _kind(run: RunConfig) -> tuple[str, int]:
-    return run.method.label, run.budget
-
-
-def _planned(study: Study, runs: list[RunConfig], finished: set[str]) -> dict[str, object]:
-    """A row of the plan: the runs of one method at one budget."""
-    run, paper = runs[0], study.protocol == "paper"
-    fit, recipe = study.fits[_kind(run)], run.recipe
-    released = {
-        "learning rate": f"{recipe.learning_rate:g}",
-        "warm-up": f"{recipe.warmup:g}",
-        "tokens": run.backbone.max_length,
-    }
-    return {
-        "method": run.method.label,
-        **({} if paper else {"budget": f"{run.budget:,}"}),
-        "rank": fit.method.rank if run.budget else "",
-        "adapter": f"{fit.parameters:,}",
-        "of base": f"{100 * fit.parameters / study.base_parameters:.3f}%",
-        "more than lora" if paper else "off budget": f"{100 * fit.mismatch:+.1f}%" if run.budget else "",
-        "heads": f"{study.head_parameters:,}",
-        **(released if paper else {}),
-        "steps": f"{study.steps:,}",
-        "finished": f"{sum(run.id in finished for run in runs)}/{len(runs)}",
-    }
+    print(text(studies, RunStore(results)))
 
 
 @app.command()
@@ -172,19 +128,31 @@ def run(
     from benchmarks.engines.choose import choose
     from benchmarks.engines.grid import jobs_of, run_grid, shard_of
     from benchmarks.engines.slurm import write_script
+    from benchmarks.engines.tuned import run_tuned
     from benchmarks.records.store import RunStore
     from benchmarks.training.trainer import Execution
 
-    jobs, store = shard_of(jobs_of(studies), shard), RunStore(results)
+    store, execution, tuned = RunStore(results), Execution(accumulation, gradient_checkpointing), studies[0].tuning
+    if tuned and (engine == "slurm" or shard != "1/1" or not wait):
+        raise InvalidInput(
+            "protocol tuned finds what to run from its trials: instead of shards, --no-wait or a SLURM script start the "
+            "same command in several jobs, which share the runs"
+        )
+    for line in studies[0].left_out:
+        print(line)
+    jobs = [] if tuned else shard_of(jobs_of(studies), shard)
     if engine == "slurm":
         script = results / "grid.slurm"
         write_script(script, sys.argv[1:], len(jobs), per_job, workers or 1)
         print(f"written: {script}; read it, then: sbatch {script}")
         return
-    execution = Execution(accumulation, gradient_checkpointing)
-    chosen = choose(engine, jobs, store, execution, workers, per_gpu, address)
+
+    def do(jobs: Sequence[Job]) -> bool:
+        chosen = choose(engine, jobs, store, execution, workers, per_gpu, address)
+        return run_grid(jobs, store, chosen, retry_failed, wait, again)
+
     try:
-        finished = run_grid(jobs, store, chosen, retry_failed, wait, again)
+        finished = run_tuned(studies, store, do) if tuned else do(jobs)
     except KeyboardInterrupt:
         print("mtl-lora: stopped; the same command goes on from here", file=sys.stderr)
         raise typer.Exit(130) from None

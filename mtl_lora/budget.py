@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from mtl_lora.errors import InvalidInput
 from mtl_lora.method import Method
 
 TOLERANCE = 0.10  # a method further than this from the budget is not comparable under it
+CLOSE = 0.02  # what a budget that suits every method is off at most
 
 
 @dataclass(frozen=True)
@@ -35,29 +37,59 @@ def parse_budget(text: str, base_parameters: int) -> int:
 
 
 def fit_rank(
-    method: type[Method], dims: Sequence[tuple[int, int]], num_tasks: int, budget: int, scaling: float = 2.0, **settings: Any
+    method: type[Method],
+    dims: Sequence[tuple[int, int]],
+    num_tasks: int,
+    budget: int,
+    scaling: float = 2.0,
+    tolerance: float = TOLERANCE,
+    **settings: Any,
 ) -> Fit:
     """``method`` at the rank whose parameter count is closest to ``budget``.
 
     dims: (d_in, d_out) of each adapted layer. scaling: alpha / rank, the same at every rank. settings: the method's
-    others. InvalidInput where the closest rank is more than TOLERANCE away.
+    others. InvalidInput where the closest rank is more than ``tolerance`` away.
     """
-    step = method.rank_step(settings)
-    if not isinstance(step, int) or step < 1:
-        method(**settings)  # says which setting is wrong
-    fits = []
-    for rank in range(step, max(min(pair) for pair in dims) + 1, step):
-        candidate = method(rank=rank, alpha=scaling * rank, **settings)
-        parameters = candidate.count(dims, num_tasks)
-        fits.append(Fit(candidate, parameters, parameters / budget - 1))
-        if parameters > budget:
-            break
-    if not fits:
-        raise InvalidInput(f"{method.name}: the adapted layers are narrower than its smallest rank, {step}")
+    fits = [
+        Fit(method(rank=rank, alpha=scaling * rank, **settings), parameters, parameters / budget - 1)
+        for rank, parameters in counts(method, dims, num_tasks, budget, **settings)
+    ]
     best = min(fits, key=lambda fit: abs(fit.mismatch))
-    if abs(best.mismatch) > TOLERANCE:
+    if abs(best.mismatch) > tolerance:
         near = ", ".join(f"{fit.parameters:,} (rank {fit.method.rank})" for fit in fits[-2:])
         raise InvalidInput(
             f"no rank of {method.name} meets a budget of {budget:,} parameters within {TOLERANCE:.0%}; closest: {near}"
         )
     return best
+
+
+def counts(
+    method: type[Method], dims: Sequence[tuple[int, int]], num_tasks: int, most: int, **settings: Any
+) -> Iterator[tuple[int, int]]:
+    """Each rank of a method with its parameters, up to the first with more than ``most``."""
+    step = method.rank_step(settings)
+    if not isinstance(step, int) or step < 1:
+        method(**settings)  # says which setting is wrong
+    widest = max(min(pair) for pair in dims)
+    if step > widest:
+        raise InvalidInput(f"{method.name}: the adapted layers are narrower than its smallest rank, {step}")
+    for rank in range(step, widest + 1, step):
+        parameters = method(rank=rank, **settings).count(dims, num_tasks)
+        yield rank, parameters
+        if parameters > most:
+            return
+
+
+def nearest_budgets(sizes: Sequence[Sequence[int]], budget: int) -> list[int]:
+    """The next budgets below and above ``budget`` that every method meets within CLOSE, where there are any.
+
+    sizes: for each method its parameters at each rank, ascending.
+    """
+
+    def met(wanted: int, own: Sequence[int]) -> bool:
+        place = bisect_left(own, wanted)
+        return any(abs(size / wanted - 1) <= CLOSE for size in own[max(place - 1, 0) : place + 1])
+
+    suit = sorted(size for size in {size for own in sizes for size in own} if all(met(size, own) for own in sizes))
+    place = bisect_left(suit, budget)
+    return suit[max(place - 1, 0) : place + 1]

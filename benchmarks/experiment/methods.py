@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 FIRST = ("lora", "dora", "multilora", "moelora")
-REFERENCES = ("heads-only", "lora-per-task", "full")  # methods that are bounds to compare with
+BOUNDS = ("heads-only", "lora-per-task", "full")
+LARGER = "lora-larger"
+REFERENCES = (*BOUNDS, LARGER)  # methods that others are compared with, outside the budget
 OURS = "mtl-lora"
 PAPER = (*FIRST, OURS)  # what the paper of MTL-LoRA compares
 

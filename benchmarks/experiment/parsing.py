@@ -11,18 +11,25 @@ from typing import Any
 import baselines  # noqa: F401  (registers the methods)
 from benchmarks.answering.base import AnswerMode
 from benchmarks.answering.registry import ANSWER_MODES
-from benchmarks.experiment.methods import PAPER, REFERENCES, beyond, order_for_display
+from benchmarks.experiment.methods import BOUNDS, PAPER, beyond, order_for_display
 from mtl_lora import METHODS, InvalidInput, find_method
 from mtl_lora.errors import unknown
+
+OWN = ("learning_rate", "warmup", "weight_decay", "scaling")  # settings of the recipe that a method may have its own of
 
 
 @dataclass(frozen=True)
 class MethodChoice:
-    """A method and those of its settings that differ from the default; ``label`` names both."""
+    """A method and those of its settings that differ from the default; ``label`` names both.
+
+    recipe: what it has otherwise than the recipe of all. named: it was asked for by its name, so it cannot be left out.
+    """
 
     label: str
     name: str
     settings: Mapping[str, Any]
+    recipe: Mapping[str, float]
+    named: bool
 
 
 def parse_methods(text: str) -> list[MethodChoice]:
@@ -31,9 +38,9 @@ def parse_methods(text: str) -> list[MethodChoice]:
     several = {
         "all": [*PAPER],
         "beyond": beyond(METHODS),
-        "references": [*REFERENCES],
+        "references": [*BOUNDS],
     }
-    choices = [_parse_method(name) for part in parse_names(text) for name in several.get(part, [part])]
+    choices = [_parse_method(name, part not in several) for part in parse_names(text) for name in several.get(part, [part])]
     if not choices or len({choice.label for choice in choices}) != len(choices):
         known = ", ".join([*several, *order_for_display(METHODS)])
         raise InvalidInput(f"methods must be given and differ, not {text!r}; known: {known}")
@@ -53,14 +60,19 @@ def parse_answer_mode(text: str, default: AnswerMode) -> AnswerMode:
     return dataclasses.replace(start, **settings)
 
 
-def _parse_method(text: str) -> MethodChoice:
+def _parse_method(text: str, named: bool) -> MethodChoice:
     name, *pairs = text.split(":")
-    method = find_method(name)
-    defaults = {f.name: f.default for f in dataclasses.fields(method) if f.name not in ("rank", "alpha")}
-    settings = _parse_settings(name, pairs, defaults)
-    # A default is not worth naming, but dropout's default is the recipe's.
-    settings = {key: value for key, value in sorted(settings.items()) if value != defaults[key] or key == "dropout"}
-    return MethodChoice(":".join([name, *(f"{key}={value}" for key, value in settings.items())]), name, settings)
+    defaults = {f.name: f.default for f in dataclasses.fields(find_method(name))}
+    given = _parse_settings(name, pairs, defaults | dict.fromkeys(OWN, 0.0))
+    # A default is not worth naming, but what stands in for the default is the recipe's or follows from the budget.
+    kept = {
+        key: value
+        for key, value in sorted(given.items())
+        if key in (*OWN, "dropout", "rank", "alpha") or value != defaults[key]
+    }
+    recipe = {key: kept[key] for key in OWN if key in kept}
+    settings = {key: value for key, value in kept.items() if key not in OWN}
+    return MethodChoice(":".join([name, *(f"{key}={value}" for key, value in kept.items())]), name, settings, recipe, named)
 
 
 def _parse_settings(name: str, pairs: list[str], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,6 +95,15 @@ def _parse_settings(name: str, pairs: list[str], defaults: Mapping[str, Any]) ->
 def parse_seeds(text: str) -> list[int]:
     """Seeds from "0,1,2"."""
     return _parse_numbers(text, int, 2**32 - 1, "seeds must be different whole numbers from 0 to 2**32 - 1, like 0,1,2")
+
+
+def parse_rates(text: str) -> list[float]:
+    """Learning rates from "1e-4,2e-4", ascending."""
+    rule = "learning rates to try must be different finite numbers above 0, like 1e-4,2e-4"
+    rates = _parse_numbers(text, float, math.inf, rule)
+    if 0 in rates or math.inf in rates:
+        raise InvalidInput(f"{rule}, not {text!r}")
+    return sorted(rates)
 
 
 def parse_conflicts(text: str) -> list[float]:

@@ -14,6 +14,7 @@ from mtl_lora.errors import unknown
 class Preset:
     """What ``--preset`` names; every part of it can be changed by an option of its own.
 
+    rates: the lowest and the highest learning rate that protocol tuned tries.
     answering: the answer mode as records name it, for suites that it fits and where suite and backbone do not say it all.
     """
 
@@ -23,6 +24,7 @@ class Preset:
     budget: str
     precision: str
     recipe: Recipe = field(repr=False)
+    rates: tuple[float, float]
     methods: str = "all,references"
     answering: Mapping[str, Any] | None = None
 
@@ -43,6 +45,7 @@ PRESETS = {
             budget="93k",
             precision="float32",
             recipe=Recipe(epochs=6, batch_size=32, learning_rate=2e-3),
+            rates=(3.6e-4, 1.1e-2),
             # Eight experts of the smallest rank, and as wide a task embedding as usual, would exceed this model's budgets.
             methods="lora,dora,multilora,moelora:experts=4:embedding=8,mtl-lora,references",
         ),
@@ -59,6 +62,7 @@ PRESETS = {
             budget="3%",
             precision="bfloat16",
             recipe=Recipe(epochs=3, batch_size=32, learning_rate=5e-4),
+            rates=(1.1e-4, 6.3e-3),
         ),
         Preset(
             name="smollm2",
@@ -73,6 +77,7 @@ PRESETS = {
             budget="1.1M",
             precision="bfloat16",
             recipe=Recipe(epochs=1, batch_size=16, learning_rate=1e-3),
+            rates=(1.1e-4, 6.3e-3),
             answering={"way": "cloze"},
         ),
         Preset(
@@ -88,6 +93,7 @@ PRESETS = {
             budget="0.25%",
             precision="bfloat16",
             recipe=Recipe(epochs=3, batch_size=32, learning_rate=3e-4, warmup=0.01, dropout=0.05),
+            rates=(3.6e-5, 2e-3),
         ),
     )
 }
@@ -117,6 +123,7 @@ PICTURE_PRESETS = {
             budget="6.5%",
             precision="bfloat16",
             recipe=Recipe(epochs=3, batch_size=32, learning_rate=1e-3),
+            rates=(2e-4, 1.1e-2),
             answering={
                 "way": "vision-language",
                 "vision": "WinKawaks/vit-tiny-patch16-224",
@@ -139,6 +146,7 @@ PICTURE_PRESETS = {
             budget="5898528",  # of MTL-LoRA as its script has it: rank 64, two up-projections, four tasks
             precision="float32",
             recipe=Recipe(epochs=20, batch_size=512, learning_rate=1e-3, warmup=0.03, weight_decay=0.01, scaling=0.25),
+            rates=(1.1e-4, 6.3e-3),
             methods="lora,dora,multilora,moelora,mtl-lora:up_projections=2:temperature=0.8,references",
             answering={
                 "way": "vision-language",

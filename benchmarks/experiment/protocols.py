@@ -1,4 +1,5 @@
-"""How methods are compared: ``matched``, one recipe and parameter budget for all; ``paper``, as the released scripts do.
+"""How methods are compared: ``matched``, one recipe and parameter budget for all; ``tuned``, each at its own best learning
+rate; ``paper``, as the released scripts do.
 
 What the scripts that were released with the MTL-LoRA paper set for each method differs in more than the method: learning
 rate, warm-up, the length at which samples are cut, and the rule by which a generated text counts as an answer; and the same
@@ -18,6 +19,8 @@ from mtl_lora.errors import unknown
 RANK, ALPHA = 8, 16  # of the released example, for every method
 PROTOCOLS = {
     "matched": "at each budget as many adapter parameters for each method, and one recipe for all",
+    "tuned": "at each budget as many adapter parameters for each method, and each at its own best learning rate",
+    "tuned-reduced": "as tuned, with every second learning rate tried and fewer seeds",
     "paper": f"each method as released, all at rank {RANK}: parameters, rates, warm-ups and lengths differ",
 }
 

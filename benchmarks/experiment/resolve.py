@@ -11,27 +11,39 @@ from benchmarks.answering.heads import Heads
 from benchmarks.answering.pairs import Pairs
 from benchmarks.answering.registry import answer_modes_for, read_answer_mode
 from benchmarks.answering.vision_language import VisionLanguage
-from benchmarks.experiment.parsing import parse_answer_mode, parse_conflicts, parse_methods, parse_names, parse_seeds
+from benchmarks.experiment.methods import LARGER
+from benchmarks.experiment.parsing import (
+    MethodChoice,
+    parse_answer_mode,
+    parse_conflicts,
+    parse_methods,
+    parse_names,
+    parse_rates,
+    parse_seeds,
+)
 from benchmarks.experiment.presets import Preset, find_preset
 from benchmarks.experiment.study import Study
 from benchmarks.experiment.study_options import StudyOptions
+from benchmarks.experiment.tuning import Tuning, window
 from benchmarks.records.config import Backbone, Recipe
 from benchmarks.sources import Source
 from benchmarks.suites import find_suite
 from benchmarks.suites.spec import Suite
 from mtl_lora.errors import InvalidInput
 
-RECIPE = ("epochs", "batch_size", "learning_rate", "sampling", "temperature")
+RECIPE = ("epochs", "batch_size", "learning_rate", "warmup", "weight_decay", "scaling", "dropout", "sampling", "temperature")
+TUNING_SEEDS, TUNED_SEEDS, REDUCED_SEEDS = "100,101", "0,1,2,3,4", "0,1,2"
 Settings = TypeVar("Settings", Recipe, Backbone)
 
 
 def studies(options: StudyOptions) -> list[Study]:
     """What the options ask for: a study for each conflict, one where the data knows none."""
-    if options.budget is not None and options.protocol == "paper":
-        raise InvalidInput("protocol paper has the released rank for every method: --budget goes with protocol matched")
+    _refuse_contradictions(options)
     suite, source = find_suite(options.suite), Source(options.mirror, options.features)
     preset = find_preset(_given(options.preset, suite.preset), suite.pictures)
     backbone, protocol = _backbone(options, preset), options.protocol
+    tuned = protocol == "tuned"
+    seeds = REDUCED_SEEDS if options.reduced else TUNED_SEEDS if tuned else "0"
     own = read_answer_mode(preset.answering) if preset.answering else None
     mode = own if type(own) in answer_modes_for(suite) else default_answer_mode(suite, backbone, protocol)
     if suite.pictures and options.backbone is not None:
@@ -43,20 +55,61 @@ def studies(options: StudyOptions) -> list[Study]:
         recipe=_replace(preset.recipe, {name: getattr(options, name) for name in RECIPE}),
         precision=_given(options.precision, preset.precision),
         budgets=parse_names(options.budget) or [preset.budget],
-        methods=parse_methods(_given(options.methods, "all" if protocol == "paper" else preset.methods)),
-        seeds=parse_seeds(options.seeds),
+        methods=_methods(options, preset),
+        seeds=parse_seeds(_given(options.seeds, seeds)),
         source=source,
         mode=mode if options.answer is None else parse_answer_mode(options.answer, mode),
-        protocol=protocol,
+        protocol="tuned-reduced" if options.reduced else protocol,
         split=options.split,
         max_train=options.max_train,
         max_eval=options.max_eval,
+        rank=options.rank,
+        tuning=_tuning(options, preset) if tuned else None,
     )
     if suite.pictures:
         study = dataclasses.replace(study, mode=pin_vision(study.mode, source, study.backbone))
     if options.conflict is None:
         return [study]
     return [dataclasses.replace(study, suite=suite.with_conflict(value)) for value in parse_conflicts(options.conflict)]
+
+
+def _refuse_contradictions(options: StudyOptions) -> None:
+    tuned = options.protocol == "tuned"
+    for given, wrong, why in (
+        (
+            options.budget,
+            options.protocol == "paper",
+            "protocol paper has the released rank: --budget goes with other protocols",
+        ),
+        (
+            options.rank,
+            options.protocol == "paper",
+            "protocol paper has the released rank: --rank goes with other protocols",
+        ),
+        (options.rank, options.budget is not None, "--rank and --budget are two ways to size methods: give one of them"),
+        (options.reduced, not tuned, "--reduced goes with protocol tuned"),
+        (options.rates, not tuned, "--rates goes with protocol tuned"),
+        (options.tuning_seeds, not tuned, "--tuning-seeds goes with protocol tuned"),
+        (options.learning_rate, tuned, "protocol tuned chooses the learning rate of each method: --rates says among which"),
+        (options.split != "test", tuned, "protocol tuned scores trials on dev and reports on test: it goes without --split"),
+    ):
+        if given not in (None, False) and wrong:
+            raise InvalidInput(why)
+
+
+def _methods(options: StudyOptions, preset: Preset) -> list[MethodChoice]:
+    """Those asked for, or the preset's, of which any may be left out."""
+    if options.methods is not None:
+        return parse_methods(options.methods)
+    choices = parse_methods({"paper": "all", "tuned": f"{preset.methods},{LARGER}"}.get(options.protocol, preset.methods))
+    return [dataclasses.replace(choice, named=False) for choice in choices]
+
+
+def _tuning(options: StudyOptions, preset: Preset) -> Tuning:
+    """What is tried; with --reduced every second rate."""
+    stride = 2 if options.reduced else 1
+    rates = parse_rates(options.rates) if options.rates is not None else window(*preset.rates)[::stride]
+    return Tuning(tuple(rates), tuple(parse_seeds(_given(options.tuning_seeds, TUNING_SEEDS))), stride)
 
 
 def default_answer_mode(suite: Suite, backbone: Backbone, protocol: str) -> AnswerMode:

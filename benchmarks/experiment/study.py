@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -11,12 +13,14 @@ from benchmarks.answering.causal_lm import Generation
 from benchmarks.answering.heads import Heads
 from benchmarks.answering.registry import answer_modes_for
 from benchmarks.data.splits import SPLITS, TaskData, load_task
+from benchmarks.experiment.arms import Arm, Arms
 from benchmarks.experiment.parsing import MethodChoice
 from benchmarks.experiment.protocols import ALPHA, PROTOCOLS, RANK, as_released, released
-from benchmarks.records.config import PRECISIONS, Backbone, MethodConfig, Recipe, RunConfig, plain, steps
+from benchmarks.experiment.tuning import Tuning, shifted
+from benchmarks.records.config import PRECISIONS, Backbone, Choice, MethodConfig, Recipe, RunConfig, plain, steps
 from benchmarks.sources import Source
 from benchmarks.suites.spec import Suite
-from mtl_lora import Fit, InvalidInput, find_method, fit_rank, parse_budget, target_dims
+from mtl_lora import Fit, InvalidInput, find_method, parse_budget, target_dims
 from mtl_lora.errors import unknown
 
 
@@ -24,7 +28,8 @@ from mtl_lora.errors import unknown
 class Study:
     """What the user asked for, resolved: every method, budget and seed on one suite, backbone and recipe.
 
-    budgets: ignored under protocol "paper", where every method has the released rank.
+    budgets: ignored under protocol "paper", where every method has the released rank, and where ``rank`` is given, which all
+    methods then have. tuning: what is tried under protocol "tuned".
     """
 
     suite: Suite
@@ -41,6 +46,8 @@ class Study:
     split: str = "test"
     max_train: int | None = None
     max_eval: int | None = None
+    rank: int | None = None
+    tuning: Tuning | None = None
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -57,10 +64,18 @@ class Study:
                 f"{self.mode.name} needs a language model; {self.backbone.id} is an encoder, read by its "
                 f"{self.backbone.pooling} (--pooling last for a language model; multiple choice: --answer pairs)"
             )
+        if self.tuning and set(self.tuning.seeds) & set(self.seeds):
+            raise InvalidInput(
+                "seeds that a learning rate was chosen by are not reported: --seeds and --tuning-seeds must differ"
+            )
+        if self.tuning and any("learning_rate" in choice.recipe for choice in self.methods):
+            raise InvalidInput("protocol tuned chooses the learning rate of each method: name none with a method")
         if self.protocol == "paper" and not isinstance(self.mode, Generation):
             raise InvalidInput(
                 "protocol paper follows the released commonsense scripts: a causal model that generates answers"
             )
+        for choice in self.methods:
+            dataclasses.replace(self.recipe, **choice.recipe)  # says which setting is wrong
         for name in ("max_train", "max_eval"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise InvalidInput(f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
@@ -101,37 +116,33 @@ class Study:
         return self._skeleton[2]
 
     @cached_property
-    def fits(self) -> dict[tuple[str, int], Fit]:
-        """By label and budget in parameters: each method at the rank that meets the budget best.
-
-        A reference that adapts each task apart gets the budget for each; one that trains no adapter is at budget 0. Under
-        protocol "paper" each is at the released rank, and what it is off is off plain LoRA's count.
-        """
-        if self.protocol == "paper":
-            return self._released_fits()
-        fits: dict[tuple[str, int], Fit] = {}
-        for budget in (parse_budget(text, self.base_parameters) for text in self.budgets):
-            for choice in self.methods:
-                kind, settings = find_method(choice.name), {"dropout": self.recipe.dropout, **choice.settings}
-                if not kind().shapes(1, 1, 1):
-                    fits[choice.label, 0] = Fit(kind(**settings), 0, 0.0)
-                    continue
-                tasks = 1 if kind.reference else len(self.suite.select(self.task_names))
-                scaling = self.recipe.scaling
-                fits[choice.label, budget] = fit_rank(kind, self._skeleton[1], tasks, budget, scaling=scaling, **settings)
-        return fits
-
-    def _released_fits(self) -> dict[tuple[str, int], Fit]:
-        dims, tasks = self._skeleton[1], len(self.suite.select(self.task_names))
-        budget = find_method("lora")(rank=RANK, alpha=ALPHA).count(dims, tasks)
-        fits = {}
-        for choice in self.methods:
+    def arms(self) -> Arms:
+        """The methods, and what their ranks depend on."""
+        rank, alpha = (RANK, ALPHA) if self.protocol == "paper" else (self.rank, None)
+        for choice in self.methods if self.protocol == "paper" else ():
             released(choice.name)
-            settings = {"dropout": self.recipe.dropout, **choice.settings}
-            method = find_method(choice.name)(rank=RANK, alpha=ALPHA, **settings)
-            parameters = method.count(dims, tasks)
-            fits[choice.label, budget] = Fit(method, parameters, parameters / budget - 1)
-        return fits
+        return Arms(self.methods, self._skeleton[1], len(self.suite.select(self.task_names)), self.recipe, rank, alpha)
+
+    @cached_property
+    def sizes(self) -> list[int]:
+        """The budgets in parameters; where methods share a rank instead, what plain LoRA has at it."""
+        if self.arms.rank is not None:
+            return [find_method("lora")(rank=self.arms.rank).count(self.arms.dims, self.arms.tasks)]
+        return [parse_budget(text, self.base_parameters) for text in self.budgets]
+
+    @cached_property
+    def _fitted(self) -> tuple[dict[Arm, Fit], list[str]]:
+        return self.arms.fits(self.sizes)
+
+    @property
+    def fits(self) -> dict[Arm, Fit]:
+        """Every arm: its method at its rank, and how far that is off the budget."""
+        return self._fitted[0]
+
+    @property
+    def left_out(self) -> list[str]:
+        """Why a method that was not named is no arm: a line each."""
+        return self._fitted[1]
 
     @property
     def steps(self) -> int:
@@ -140,21 +151,56 @@ class Study:
 
     def runs(self) -> list[RunConfig]:
         """Every run, seed by seed, so that a study cut short has whole comparisons."""
+        return [self.run(arm, seed) for seed in self.seeds for arm in self.fits]
+
+    @cached_property
+    def on_dev(self) -> Study:
+        """The study of tuning seeds on the dev split, which has the data of trials."""
+        return dataclasses.replace(self, split="dev", seeds=list(self.tuning.seeds), tuning=None)
+
+    def trials(self, arm: Arm, rates: Sequence[float]) -> list[RunConfig]:
+        """The trials of an arm at these learning rates, seed by seed."""
+        own = [shifted(rate) if self.fits[arm].method.trains_base else rate for rate in rates]
+        return [self.run(arm, seed, {"learning_rate": rate}, stage="trial") for seed in self.seeds for rate in own]
+
+    def chosen(self, choices: Mapping[Arm, Choice]) -> list[RunConfig]:
+        """The runs of arms at the learning rates chosen for them, seed by seed."""
+        return [
+            self.run(arm, seed, {"learning_rate": choice.learning_rate}, choice)
+            for seed in self.seeds
+            for arm, choice in choices.items()
+        ]
+
+    def run(
+        self,
+        arm: Arm,
+        seed: int,
+        own: Mapping[str, float] | None = None,
+        choice: Choice | None = None,
+        stage: str | None = None,
+    ) -> RunConfig:
+        """A run of an arm.
+
+        Args:
+            own: What it has otherwise than the recipe of all, besides what its method was given.
+            choice: Where its learning rate is from.
+        """
         if not self.steps:
             raise InvalidInput(f"the training rows do not fill one batch of {self.recipe.batch_size}")
-        return [self._run(*key, fit, seed) for seed in self.seeds for key, fit in self.fits.items()]
-
-    def _run(self, label: str, budget: int, fit: Fit, seed: int) -> RunConfig:
-        recipe, backbone, mode = self.recipe, self.backbone, self.mode
+        label, budget = arm
+        method = self.fits[arm].method
+        own = {**next(c.recipe for c in self.methods if c.label == label), **(own or {})}
+        recipe, backbone, mode = dataclasses.replace(self.recipe, **own), self.backbone, self.mode
         if self.protocol == "paper":
-            recipe, backbone, mode = as_released(fit.method.name, recipe, backbone, mode)
+            recipe, backbone, mode = as_released(method.name, recipe, backbone, mode)
+        instead = {name: getattr(self.recipe, name) for name in own} or None
         return RunConfig(
             suite=self.suite.name,
             tasks=tuple(d.task.name for d in self.data),
             definitions={d.task.name: d.task.definition for d in self.data},
             protocol=self.protocol,
             backbone=backbone,
-            method=MethodConfig(label, fit.method.name, plain(fit.method), fit.method.version),
+            method=MethodConfig(label, method.name, plain(method), method.version, instead, choice),
             budget=budget,
             recipe=recipe,
             precision=self.precision,
@@ -165,4 +211,6 @@ class Study:
             seed=seed,
             conflict=self.suite.conflict,
             answering=None if mode == Heads() else {"way": mode.name, **plain(mode)},
+            rank=self.rank,
+            stage=stage,
         )

@@ -27,12 +27,20 @@ class StudyOptions:
         str | None, typer.Option(help="all, references, or lora,dora,..; with settings: mtl-lora:up_projections=2")
     ] = None
     budget: Annotated[str | None, typer.Option(help="adapter parameters: 200k, or 2.5% of the base; or several")] = None
-    protocol: Annotated[str, typer.Option(help="matched budgets, or paper: as the released scripts")] = "matched"
+    rank: Annotated[int | None, typer.Option(help="of every method, instead of a budget: parameters then differ")] = None
+    protocol: Annotated[
+        str, typer.Option(help="matched: one recipe; tuned: each method's best learning rate; paper: as released")
+    ] = "matched"
+    rates: Annotated[str | None, typer.Option(help="learning rates to try, protocol tuned; 1e-4,2e-4,..")] = None
+    tuning_seeds: Annotated[str | None, typer.Option(help="of the trials, protocol tuned; 100,101 unless given")] = None
+    reduced: Annotated[bool, typer.Option(help="protocol tuned with every second rate and three seeds")] = False
     answer: Annotated[
         str | None,
         typer.Option(help="see `mtl-lora list`; with settings: generation:loss=all, vision-language:pictures=shuffled"),
     ] = None
-    seeds: Annotated[str, typer.Option(help="one run a method for each: 0,1,2")] = "0"
+    seeds: Annotated[
+        str | None, typer.Option(help="one run a method for each: 0,1,2; unless given 0, and 0 to 4 under tuned")
+    ] = None
     conflict: Annotated[str | None, typer.Option(help="between the tasks of generated data, 0 to 1; or several")] = None
     tasks: Annotated[str | None, typer.Option(help="some tasks of the suite: cola,sst2")] = None
     mirror: Mirror = None
@@ -47,6 +55,10 @@ class StudyOptions:
     precision: Annotated[str | None, typer.Option(help="float32 or bfloat16")] = None
     epochs: Annotated[int | None, typer.Option(help="passes over the training rows")] = None
     batch_size: Annotated[int | None, typer.Option(help="samples a step, over all devices")] = None
-    learning_rate: Annotated[float | None, typer.Option(help="of all methods")] = None
+    learning_rate: Annotated[float | None, typer.Option(help="of all methods; of one: lora:learning_rate=2e-4")] = None
+    warmup: Annotated[float | None, typer.Option(help="part of the steps")] = None
+    weight_decay: Annotated[float | None, typer.Option(help="of AdamW")] = None
+    scaling: Annotated[float | None, typer.Option(help="alpha / rank")] = None
+    dropout: Annotated[float | None, typer.Option(help="of the inputs of adapters")] = None
     sampling: Annotated[str | None, typer.Option(help="of tasks: proportional to their rows, or temperature")] = None
     temperature: Annotated[float | None, typer.Option(help="draw tasks by rows ** (1 / temperature)")] = None

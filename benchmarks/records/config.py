@@ -103,14 +103,40 @@ class Backbone:
 
 
 @dataclass(frozen=True)
+class Trial:
+    """A run that a learning rate was chosen by. score: the mean over tasks on the dev split, None where it diverged."""
+
+    id: str
+    learning_rate: float
+    seed: int
+    score: float | None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Why a method has its learning rate, for anyone to check: what was tried, and the rule. on_edge: the highest mean was
+    that of the lowest or the highest rate tried."""
+
+    learning_rate: float
+    rule: str
+    trials: tuple[Trial, ...]
+    on_edge: bool
+
+
+@dataclass(frozen=True)
 class MethodConfig:
-    """A method as it is run. label: its name, and those settings that were asked for. settings: all of them. version: of its
-    formula."""
+    """A method as it is run.
+
+    label: its name, and those settings that were asked for. settings: all of them. version: of its formula. instead: what
+    the recipe of all has where this method has its own. choice: where its learning rate is from, under protocol tuned.
+    """
 
     label: str
     name: str
     settings: dict[str, Setting]
     version: int = field(default=1, metadata=LATER)
+    instead: dict[str, float] | None = field(default=None, metadata=LATER)
+    choice: Choice | None = field(default=None, metadata=LATER)
 
     @property
     def rank(self) -> int:
@@ -126,6 +152,7 @@ class RunConfig:
     parameters asked for, 0 where a method trains no adapter. backbone, recipe, answering: as the run really reads and
     trains, whatever protocol or preset they come from. data: for each task the fingerprint of its rows. conflict: between
     tasks of generated data. answering: the answer mode ("way") and its settings, None for heads.
+    rank: that all methods have instead of a budget. stage: "trial" of a run that only serves to choose a learning rate.
     """
 
     suite: str
@@ -144,6 +171,8 @@ class RunConfig:
     seed: int
     conflict: float | None = field(default=None, metadata=LATER)
     answering: dict[str, Setting] | None = field(default=None, metadata=LATER)
+    rank: int | None = field(default=None, metadata=LATER)
+    stage: str | None = field(default=None, metadata=LATER)
 
     @property
     def id(self) -> str:
@@ -174,7 +203,8 @@ class RunConfig:
         """How a person tells the runs of a plan apart."""
         size = f", rank {self.method.rank}" if self.budget else ""
         conflict = "" if self.conflict is None else f", conflict {self.conflict:g}"
-        return f"{self.method.label}{size}{conflict}, seed {self.seed}"
+        trial = f", trial at {self.recipe.learning_rate:g}" if self.stage == "trial" else ""
+        return f"{self.method.label}{size}{conflict}{trial}, seed {self.seed}"
 
 
 def _positive(value: float) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ from datasets import Dataset
 
 from benchmarks.experiment.study import Study
 from benchmarks.records.environment import hardware
+from benchmarks.records.schema import RunRecord
 from benchmarks.records.store import RunStore
 from benchmarks.training.batches import Collator, encode, features_for, lengths, schedule
 from benchmarks.training.model import build_model
@@ -19,9 +22,22 @@ PROBE_STEPS = 6
 LARGEST_CPU_PROBE = 500_000_000  # parameters of a backbone that a processor can be asked to try out
 
 
-def seconds_a_run(study: Study, store: RunStore) -> tuple[float, str] | None:
-    """Seconds of one run of the study and where the number is from; None where nothing can tell."""
-    samples = study.steps * study.recipe.batch_size
+@dataclass(frozen=True)
+class Seconds:
+    """Seconds of one run: of any, and by name of those methods that were measured. source: where the numbers are from."""
+
+    any: float
+    by_method: Mapping[str, float]
+    source: str
+
+    def of(self, method: str) -> float:
+        """Of a run of this method."""
+        return self.by_method.get(method, self.any)
+
+
+def seconds_a_run(study: Study, store: RunStore) -> Seconds | None:
+    """What a run of the study takes; None where nothing can tell."""
+    samples, rows = study.steps * study.recipe.batch_size, sum(len(d.test) for d in study.data)
     sought = study.runs()[0]
     alike = [
         r
@@ -34,16 +50,21 @@ def seconds_a_run(study: Study, store: RunStore) -> tuple[float, str] | None:
         and r.training.samples
         and r.training.resumed_from_step == 0
     ]
+
+    def by(records: Sequence[RunRecord]) -> float:
+        train = statistics.median(r.training.seconds / r.training.samples for r in records)
+        scored = [sum(s.rows for s in r.scores.values()) for r in records]
+        test = statistics.median(r.training.evaluation_seconds / n for r, n in zip(records, scored, strict=True))
+        return train * samples + test * rows
+
     if alike:
-        train = statistics.median(r.training.seconds / r.training.samples for r in alike)
-        scored = [sum(s.rows for s in r.scores.values()) for r in alike]
-        test = statistics.median(r.training.evaluation_seconds / n for r, n in zip(alike, scored, strict=True))
-        return train * samples + test * sum(len(d.test) for d in study.data), f"{len(alike)} finished runs here"
+        methods = {r.config.method.name for r in alike}
+        own = {name: by([r for r in alike if r.config.method.name == name]) for name in methods}
+        return Seconds(by(alike), own, f"{len(alike)} finished runs here")
     if study.base_parameters > LARGEST_CPU_PROBE and not torch.cuda.is_available():
         return None
     train, test = _probe(study)
-    rows = sum(len(d.test) for d in study.data)
-    return train * samples + test * rows, "a few steps measured now"
+    return Seconds(train * samples + test * rows, {}, "a few steps measured now")
 
 
 def _probe(study: Study) -> tuple[float, float]:

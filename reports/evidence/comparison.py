@@ -120,9 +120,14 @@ def size(comparison: Comparison, budget: int) -> str:
 
 
 def compare(records: list[RunRecord], failures: Sequence[FailureRecord] = ()) -> list[Comparison]:
-    """Group the records into comparisons, the largest first. failures: counted beside what they would have belonged to."""
+    """Group the records into comparisons, the largest first. Trials are in none: they only choose a learning rate.
+
+    failures: counted beside what they would have belonged to.
+    """
     groups: dict[str, list[RunRecord]] = {}
     for record in records:
+        if record.config.stage == "trial":
+            continue
         groups.setdefault(_common(record.config), []).append(record)
     ordered = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
     unfinished: dict[str, list[FailureRecord]] = {}

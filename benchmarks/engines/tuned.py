@@ -1,0 +1,34 @@
+"""The two stages of protocol ``tuned``: trials choose each arm's learning rate, then its report runs have that rate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from benchmarks.engines.base import Job
+from benchmarks.experiment.study import Study
+from benchmarks.experiment.trials import Trials
+from benchmarks.records.store import RunStore
+
+
+def run_tuned(studies: Sequence[Study], store: RunStore, do: Callable[[Sequence[Job]], bool]) -> bool:
+    """All trials of a study, then its report runs, then the next study: what is cut short has whole studies.
+
+    The same command goes on from what is finished, and chooses as before.
+
+    Args:
+        do: Does runs that have no record yet, and gives whether all have finished.
+
+    Returns:
+        Whether every arm has a learning rate and all report runs have finished.
+    """
+    finished = True
+    for study in studies:
+        done, trials = None, Trials.of(study, store)
+        while trials != done:  # the grid grows by what they find
+            do([Job(run, study.on_dev) for run in trials.in_order()])
+            done, trials = trials, Trials.of(study, store)
+        choices, without = trials.choices(store)
+        for line in without:
+            print(line)
+        finished &= do([Job(run, study) for run in study.chosen(choices)]) and not without
+    return finished

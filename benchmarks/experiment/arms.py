@@ -1,0 +1,100 @@
+"""Arms, the things compared: each method at a rank, so that all have as many parameters or the rank that was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.experiment.methods import LARGER
+from benchmarks.experiment.parsing import MethodChoice
+from benchmarks.records.config import Recipe
+from mtl_lora import Fit, InvalidInput, find_method, fit_rank
+from mtl_lora.budget import counts, nearest_budgets
+
+Arm = tuple[str, int]  # a method's label, and its budget in parameters: 0 where it trains no adapter
+
+
+@dataclass(frozen=True)
+class Arms:
+    """The arms of a study.
+
+    dims: (d_in, d_out) of each adapted layer. tasks: how many. rank: of every method that names none of its own, instead
+    of the one that meets the budget best. alpha: likewise, instead of the recipe's multiple of the rank.
+    """
+
+    choices: Sequence[MethodChoice]
+    dims: Sequence[tuple[int, int]]
+    tasks: int
+    recipe: Recipe
+    rank: int | None = None
+    alpha: float | None = None
+
+    def fits(self, budgets: Sequence[int]) -> tuple[dict[Arm, Fit], list[str]]:
+        """Every arm, and a line for each method that is left out as it was not named and meets no budget.
+
+        A reference that adapts each task apart gets the budget for each task.
+
+        Raises:
+            InvalidInput: A method that was named does not meet a budget, or no method does.
+        """
+        fits: dict[Arm, Fit] = {}
+        left_out: dict[str, InvalidInput] = {}
+        for budget in budgets:
+            for choice in sorted(self.choices, key=lambda choice: choice.name == LARGER):  # it needs the sizes of the others
+                try:
+                    fit = self._larger(fits, budget) if choice.name == LARGER else self.fit(choice, budget)
+                    fits[choice.label, budget if self._adapts(choice) else 0] = fit
+                except InvalidInput as error:
+                    if choice.named:
+                        raise InvalidInput(f"{error}{self._instead(budget)}") from error
+                    left_out[f"{choice.label} is left out: {error}"] = error
+        if not fits:
+            raise next(iter(left_out.values()))
+        return fits, list(left_out)
+
+    def fit(self, choice: MethodChoice, budget: int) -> Fit:
+        """A method at its rank, and what it is off the budget."""
+        kind, settings = find_method(choice.name), self._settings(choice)
+        if not self._adapts(choice):
+            return Fit(kind(**settings), 0, 0.0)
+        scaling = choice.recipe.get("scaling", self.recipe.scaling)
+        rank, alpha = settings.pop("rank", self.rank), settings.pop("alpha", self.alpha)
+        if rank is None:
+            rank = fit_rank(kind, self.dims, self._apart(choice), budget, **settings).method.rank
+        method = kind(rank=rank, alpha=scaling * rank if alpha is None else alpha, **settings)
+        parameters = method.count(self.dims, self._apart(choice))
+        return Fit(method, parameters, parameters / budget - 1)
+
+    def nearest(self, budget: int) -> list[int]:
+        """The nearest budgets below and above that all methods meet within 2%."""
+        sizes = []
+        for choice in self.choices:
+            settings = self._settings(choice)
+            settings.pop("alpha", None)
+            if self._adapts(choice) and "rank" not in settings and choice.name != LARGER:
+                found = counts(find_method(choice.name), self.dims, self._apart(choice), 2 * budget, **settings)
+                sizes.append([size for _, size in found])
+        return nearest_budgets(sizes, budget) if sizes else []
+
+    def _larger(self, fits: dict[Arm, Fit], budget: int) -> Fit:
+        """Plain LoRA with as many parameters as the largest other arm, or of the highest rank there is."""
+        sizes = [fit.method.count(self.dims, self.tasks) for (label, own), fit in fits.items() if own == budget]
+        if not sizes:
+            raise InvalidInput(f"{LARGER} has the size of the largest other adapter: name other methods with it")
+        settings = {"dropout": self.recipe.dropout, "scaling": self.recipe.scaling}
+        return fit_rank(find_method(LARGER), self.dims, self.tasks, max(sizes), tolerance=1.0, **settings)
+
+    def _settings(self, choice: MethodChoice) -> dict[str, Any]:
+        return {"dropout": self.recipe.dropout, **choice.settings}
+
+    def _adapts(self, choice: MethodChoice) -> bool:
+        return bool(find_method(choice.name)().shapes(1, 1, 1))
+
+    def _apart(self, choice: MethodChoice) -> int:
+        """Tasks that share an adapter of the budget."""
+        return 1 if find_method(choice.name).reference else self.tasks
+
+    def _instead(self, budget: int) -> str:
+        nearest = " or ".join(f"{size:,}" for size in self.nearest(budget))
+        return f"; all these methods meet {nearest} within 2%" if nearest else ""
