@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from benchmarks.experiment.methods import OURS
+from benchmarks.experiment.tuning import verify
 from benchmarks.progress import shown
 from benchmarks.suites import find_suite
 from mtl_lora.errors import InvalidInput
@@ -61,6 +62,9 @@ def _make(results: Results, beside: Results | None, out: Path, made: Path, sourc
     """Make everything in the folder ``made``; returns the short of it for the terminal."""
     for part in (page.TABLES, page.FIGURES):
         (made / part).mkdir()
+    for record in results.records:
+        if record.config.method.choice:
+            verify(record, results.find)
     comparisons = compare(results.records, results.failures)
     maker = Sections(results, comparisons, made / page.FIGURES, margin)
     sections, names = [], maker.names()

@@ -13,6 +13,7 @@ from reports.evidence.differences import MARGIN
 from reports.evidence.results import Results
 from reports.evidence.settings import Setting, names, place, settings, several
 from reports.evidence.significance import PairedTests, paired_tests, resample
+from reports.evidence.tuning import tuned
 from reports.figures import adapters
 from reports.figures.scores import (
     conflict_against_score,
@@ -22,14 +23,16 @@ from reports.figures.scores import (
     wins,
 )
 from reports.figures.style import Figure, short, subject
+from reports.figures.tuning import best_of, score_against_rate, tuned_against_default
 from reports.tables import transfer
 from reports.tables.beside import beside_tables
 from reports.tables.cost import cost_table, speed_table
 from reports.tables.footnotes import setting
 from reports.tables.published import published_table
-from reports.tables.scores import conflict_table, control_table, controlled, score_table
+from reports.tables.scores import conflict_table, control_table, controlled, score_table, title
 from reports.tables.significance import across_conflicts, pairs_table, sentences
 from reports.tables.table import Table
+from reports.tables.tuning import tuning_table
 
 Block = Table | Figure
 MANY = 8  # methods beyond which a matrix of all pairs is not drawn
@@ -149,6 +152,7 @@ class Sections:
         blocks.append(cost_table(comparison, self.results, f"{name}-cost"))
         parts = [
             ("At other budgets", "budgets", list(scores.values())),
+            ("How learning rates were chosen", "tuning", list(self._tuning(comparison, main, name))),
             ("Every pair of methods", "pairs", self._pairs(comparison, name, first)),
             ("Against one LoRA per task", "gain", [transfer.gain_table(comparison, tests, f"{name}-gain")]),
             ("Inside the adapters", "inside", list(self._inside(comparison, name, first))),
@@ -160,6 +164,18 @@ class Sections:
             Part(title, f"{name}--{kind}", blocks=own, folded=True) for title, kind, found in parts if (own := _some(found))
         ]
         return Part(setting(comparison), name, points, blocks, folded, within)
+
+    def _tuning(self, comparison: Comparison, main: int, name: str) -> Iterator[Block]:
+        """A table for each budget, figures of the one that is shown first."""
+        for budget in comparison.budgets:
+            arms = tuned(comparison, budget)
+            if arms:
+                yield tuning_table(arms, title(comparison, budget), self.results, f"{name}-{budget}-tuning")
+            if arms and budget == main:
+                about = f"{subject(comparison)}, {short(budget)} adapter parameters"
+                yield score_against_rate(arms, about, self.figures, f"{name}-rates")
+                yield tuned_against_default(arms, about, self.figures, f"{name}-tuned-default")
+                yield best_of(arms, about, self.figures, f"{name}-best-of")
 
     def _pairs(self, comparison: Comparison, name: str, drawn: bool) -> list[Block | None]:
         tests = self.tests(comparison)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import shutil
+import statistics
 from pathlib import Path
 
 import pytest
@@ -148,3 +151,34 @@ def test_bad_input_is_one_line(more: list[str], told: str, tmp_path: Path, capsy
     assert mtl_lora("run", *LINE, *more, "--results", tmp_path) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert told in line
+
+
+def test_the_report_shows_choices_trials_and_curves_and_counts_no_trial(store: RunStore, tmp_path: Path) -> None:
+    assert mtl_lora("report", "--results", store.folder, "--out", tmp_path) == 0
+    [table] = tmp_path.glob("tables/*-tuning.csv")
+    rows = list(csv.DictReader(table.open()))
+    assert [row["method"] for row in rows] == ["lora", "mtl-lora", "full"]
+    for row in rows:
+        records = [r for r in of_stage(store, None) if r.config.method.label == row["method"]]
+        choice = records[0].config.method.choice
+        assert row["chosen"].split()[0] == f"{choice.learning_rate:g}"
+        assert int(row["trials"]) == len(choice.trials)
+        assert float(row["test score"]) == pytest.approx(100 * statistics.fmean(r.score for r in records), abs=0.06)
+    for kind in ("rates", "tuned-default", "best-of"):
+        assert len(list(tmp_path.glob(f"figures/*-{kind}.svg"))) == 1
+    page = (tmp_path / "index.html").read_text()
+    assert "protocol tuned" in page
+    assert "One recipe for all: 1 epoch, batch 8, each method&#39;s own learning rate" in page
+    scores = list(csv.DictReader((tmp_path / "tables" / "scores.csv").open()))
+    assert {(row["split"], row["seeds"]) for row in scores} == {("test", "2")}
+
+
+def test_a_report_without_the_records_of_trials_is_refused(
+    store: RunStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copied = RunStore(tmp_path / "copied")
+    shutil.copytree(store.folder / "runs", copied.folder / "runs")
+    gone = of_stage(copied, None)[0].config.method.choice.trials[0].id
+    copied.record_path(gone).unlink()
+    assert mtl_lora("report", "--results", copied.folder, "--out", tmp_path / "report") == 2
+    assert f"has its learning rate by trial {gone}, whose record is missing" in capsys.readouterr().err

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,14 +68,16 @@ class Arms:
 
     def nearest(self, budget: int) -> list[int]:
         """The nearest budgets below and above that all methods meet within 2%."""
-        sizes = []
-        for choice in self.choices:
-            settings = self._settings(choice)
-            settings.pop("alpha", None)
-            if self._adapts(choice) and "rank" not in settings and choice.name != LARGER:
-                found = counts(find_method(choice.name), self.dims, self._apart(choice), 2 * budget, **settings)
-                sizes.append([size for _, size in found])
-        return nearest_budgets(sizes, budget) if sizes else []
+        fitted = [c for c in self.choices if self._adapts(c) and "rank" not in c.settings and c.name != LARGER]
+        smallest = [next(self._counts(choice, budget)) for choice in fitted]
+        most = 2 * max([budget, *smallest])
+        return nearest_budgets([list(self._counts(choice, most)) for choice in fitted], budget) if fitted else []
+
+    def _counts(self, choice: MethodChoice, most: int) -> Iterator[int]:
+        """Parameters at each rank."""
+        settings = {name: value for name, value in self._settings(choice).items() if name != "alpha"}
+        for _, size in counts(find_method(choice.name), self.dims, self._apart(choice), most, **settings):
+            yield size
 
     def _larger(self, fits: dict[Arm, Fit], budget: int) -> Fit:
         """Plain LoRA with as many parameters as the largest other arm, or of the highest rank there is."""

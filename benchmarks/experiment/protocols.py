@@ -13,6 +13,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from benchmarks.answering.causal_lm import Generation
+from benchmarks.experiment.tuning import REDUCED
 from benchmarks.records.config import Backbone, Recipe
 from mtl_lora.errors import unknown
 
@@ -20,7 +21,7 @@ RANK, ALPHA = 8, 16  # of the released example, for every method
 PROTOCOLS = {
     "matched": "at each budget as many adapter parameters for each method, and one recipe for all",
     "tuned": "at each budget as many adapter parameters for each method, and each at its own best learning rate",
-    "tuned-reduced": "as tuned, with every second learning rate tried and fewer seeds",
+    REDUCED: "as tuned, with every second learning rate tried and fewer seeds",
     "paper": f"each method as released, all at rank {RANK}: parameters, rates, warm-ups and lengths differ",
 }
 

@@ -24,7 +24,7 @@ from benchmarks.experiment.parsing import (
 from benchmarks.experiment.presets import Preset, find_preset
 from benchmarks.experiment.study import Study
 from benchmarks.experiment.study_options import StudyOptions
-from benchmarks.experiment.tuning import Tuning, window
+from benchmarks.experiment.tuning import REDUCED, Tuning, window
 from benchmarks.records.config import Backbone, Recipe
 from benchmarks.sources import Source
 from benchmarks.suites import find_suite
@@ -59,7 +59,7 @@ def studies(options: StudyOptions) -> list[Study]:
         seeds=parse_seeds(_given(options.seeds, seeds)),
         source=source,
         mode=mode if options.answer is None else parse_answer_mode(options.answer, mode),
-        protocol="tuned-reduced" if options.reduced else protocol,
+        protocol=REDUCED if options.reduced else protocol,
         split=options.split,
         max_train=options.max_train,
         max_eval=options.max_eval,

@@ -17,6 +17,8 @@ from benchmarks.records.config import Choice, RunConfig, Trial
 from benchmarks.records.schema import FailureRecord, Record, RunRecord
 from mtl_lora.errors import InvalidInput
 
+REDUCED = "tuned-reduced"
+TUNED = ("tuned", REDUCED)
 SERIES = (1.1, 2.0, 3.6, 6.3)  # learning rates of a decade, evenly spaced
 GROWTH = 2  # rates that a grid grows by at an edge
 GROWTHS = 2  # times it grows at most

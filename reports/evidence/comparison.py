@@ -116,6 +116,8 @@ def size(comparison: Comparison, budget: int) -> str:
     """The budget, or what stands in its place: where methods are as released, and where only references of none are."""
     if comparison.config.protocol == "paper":
         return "the released settings"
+    if comparison.config.rank is not None:
+        return f"rank {comparison.config.rank}, parameters unmatched"
     return f"{budget:,} adapter parameters" if budget else "no budget of adapters"
 
 
@@ -133,12 +135,25 @@ def compare(records: list[RunRecord], failures: Sequence[FailureRecord] = ()) ->
     unfinished: dict[str, list[FailureRecord]] = {}
     for failure in failures:
         unfinished.setdefault(_common(failure.config), []).append(failure)
-    return [_comparison(group, unfinished.get(key, [])) for key, group in ordered]
+    return [_comparison(_latest(group), unfinished.get(key, [])) for key, group in ordered]
+
+
+def _latest(records: list[RunRecord]) -> list[RunRecord]:
+    """Of the runs of an arm by several choices those by most trials: when a grid grows later, a rate is chosen anew."""
+
+    def trials(record: RunRecord) -> int:
+        return len(record.config.method.choice.trials) if record.config.method.choice else 0
+
+    most: dict[tuple[str, int], int] = {}
+    for record in records:
+        arm = record.config.method.label, record.config.budget
+        most[arm] = max(most.get(arm, 0), trials(record))
+    return [r for r in records if trials(r) == most[r.config.method.label, r.config.budget]]
 
 
 def common(config: RunConfig) -> dict[str, Any]:
     """What the runs of one comparison have in common, as JSON holds it; under protocol paper not what each script sets."""
-    kept = {name: value for name, value in plain(config).items() if name not in FREE}
+    kept = {name: value for name, value in plain(_of_all(config)).items() if name not in FREE}
     if config.protocol == "paper":
         for part, names in RELEASED.items():
             kept[part] = {name: value for name, value in kept[part].items() if name not in names}
@@ -151,6 +166,11 @@ def _released(config: RunConfig) -> dict[str, Setting] | None:
         return None
     own = plain(config)
     return {name: own[part][name] for part, names in RELEASED.items() for name in names}
+
+
+def _of_all(config: RunConfig) -> RunConfig:
+    """With the recipe of all, also where the method has its own."""
+    return replace(config, recipe=replace(config.recipe, **(config.method.instead or {})))
 
 
 def _common(config: RunConfig, *free: str) -> str:
@@ -200,7 +220,7 @@ def t_interval(spread: float, count: int) -> float:
 
 
 def _comparison(records: list[RunRecord], failures: list[FailureRecord]) -> Comparison:
-    config = records[0].config
+    config = _of_all(records[0].config)
     labels = order_for_display({r.config.method.label for r in records})
     budgets = sorted({r.config.budget for r in records})
     groups: dict[str, list[str]] = {}

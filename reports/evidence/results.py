@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.records import schema
-from benchmarks.records.schema import FailureRecord, RunRecord
+from benchmarks.records.schema import FailureRecord, Record, RunRecord
 from benchmarks.records.store import RunStore
 from mtl_lora.errors import InvalidInput
 
@@ -36,8 +36,13 @@ class Results:
                     self._stores[record.id] = store
                     self.records.append(record)
             self.failures += store.failed()
+        self._by_id: dict[str, Record] = {record.id: record for record in (*self.failures, *self.records)}
         if not self.records:
             raise InvalidInput(f"no run records in {folder / 'runs'}: `mtl-lora run` makes them")
+
+    def find(self, run: str) -> Record | None:
+        """The record of a run that finished, diverged or failed, or None."""
+        return self._by_id.get(run)
 
     def path(self, run: str) -> Path:
         """The file of a record."""

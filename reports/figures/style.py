@@ -26,6 +26,7 @@ STYLES = {
     "mtl-lora": ("#D55E00", "v"),
     "heads-only": ("#999999", "x"),
     "lora-per-task": ("#000000", "P"),
+    "lora-larger": ("#004466", "p"),
     "full": ("#666666", "*"),
 }
 # For methods that have no style of their own, and for tasks: Okabe and Ito's colours first, markers where these run out.

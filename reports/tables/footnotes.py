@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks.experiment.catalogue import answer_modes
 from benchmarks.experiment.presets import PICTURE_PRESETS, PRESETS
+from benchmarks.experiment.tuning import REDUCED, TUNED
 from benchmarks.records.config import RunConfig
 from benchmarks.suites import find_suite
 from reports.evidence.comparison import Comparison, Entry
@@ -17,7 +18,7 @@ def lead(comparison: Comparison, budget: int) -> str:
     parts = [
         f"Protocol {config.protocol}, {f'preset {named[0]}' if named else 'no preset'}, {config.backbone.id}",
         f"{base:,} parameters"
-        if config.protocol == "paper" or not budget
+        if config.protocol == "paper" or config.rank is not None or not budget
         else f"budget {budget / base:.2%} of its {base:,} parameters",
     ]
     parts += [f"answered by {config.way}"] if config.answering is not None else []
@@ -50,8 +51,17 @@ def epochs(config: RunConfig) -> str:
 def training(config: RunConfig) -> str:
     """At most how many rows, how often and how fast."""
     rows = f"at most {config.max_train:,} training rows per task, " if config.max_train else ""
-    rate = "learning rates as released" if config.protocol == "paper" else f"learning rate {config.recipe.learning_rate:g}"
-    return f"{rows}{epochs(config)}, {rate}"
+    return f"{rows}{epochs(config)}, {_rate(config)}"
+
+
+def _rate(config: RunConfig) -> str:
+    """The learning rate of all, or that each has its own."""
+    if config.protocol in TUNED:
+        reduced = " (reduced: every second rate tried, fewer seeds)" if config.protocol == REDUCED else ""
+        return f"each method's own learning rate{reduced}"
+    if config.protocol == "paper":
+        return "learning rates as released"
+    return f"learning rate {config.recipe.learning_rate:g}"
 
 
 def setting(comparison: Comparison) -> str:
@@ -59,6 +69,7 @@ def setting(comparison: Comparison) -> str:
     config = comparison.config
     parts = [config.backbone.id, f"protocol {config.protocol}"]
     parts += [f"tasks {', '.join(config.tasks)}"] if len(config.tasks) < len(find_suite(config.suite).tasks) else []
+    parts += [f"rank {config.rank} for all: parameters unmatched"] if config.rank is not None else []
     parts += [training(config)]
     parts += [f"answered by {config.way}"] if config.answering is not None else []
     parts += [f"pictures {comparison.pictures}"] if comparison.pictures not in (None, "own") else []
@@ -79,10 +90,12 @@ def notes(comparison: Comparison, entries: list[Entry]) -> list[str]:
         *_answering(config),
         f"{'Recipe' if config.protocol == 'paper' else 'One recipe for all'}: {epochs(config)}, "
         f"batch {recipe.batch_size}, "
-        f"{rate}, alpha / rank {recipe.scaling:g}, {recipe.sampling} sampling, "
+        f"{_rate(config)}, alpha / rank {recipe.scaling:g}, {recipe.sampling} sampling, "
         f"{config.precision}; adapted: {', '.join(config.backbone.targets)}. "
         + (f"Heads ({entries[0].heads:,} parameters) are trained too and not counted." if entries[0].heads else ""),
         *_released(entries),
+        *_own_recipes(comparison),
+        *_unmatched(config),
         f"Training rows / scored rows: {_sizes(comparison)}.",
     ]
     if comparison.groups:
@@ -109,6 +122,23 @@ def _released(entries: list[Entry]) -> list[str]:
         "Protocol paper: every method at the released rank, whatever its parameters (off budget: against plain LoRA's), "
         f"and with the settings of its own script: {'; '.join(own)}."
     ]
+
+
+def _own_recipes(comparison: Comparison) -> list[str]:
+    """Settings of the recipe that methods have of their own."""
+    configs = {record.config.method.label: record.config for record in comparison.records}
+    own = []
+    for label, config in configs.items():
+        names = config.method.instead or {}
+        settings = [f"{name.replace('_', ' ')} {getattr(config.recipe, name):g}" for name in names]
+        own += [f"{label} {', '.join(settings)}"] if settings else []
+    return [f"Of their own: {'; '.join(own)}."] if own else []
+
+
+def _unmatched(config: RunConfig) -> list[str]:
+    if config.rank is None:
+        return []
+    return [f"Unmatched: all methods at rank {config.rank}, whatever their parameters (off budget: off plain LoRA's)."]
 
 
 def _metrics(comparison: Comparison) -> str:

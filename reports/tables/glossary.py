@@ -14,6 +14,7 @@ GLOSSARY = {
     "protocol tuned": "Equal parameters; each method's learning rate chosen from the same grid by the same "
     "number of trials on rows set apart from training, then fresh seeds scored once on the "
     "test rows.",
+    "protocol tuned-reduced": "As tuned, with every second learning rate tried and fewer seeds.",
     "protocol matched": "Equal parameters, and one recipe for all methods.",
     "protocol paper": "Every method with the released settings of its own script, at the released rank, "
     "whatever that costs.",
@@ -48,6 +49,8 @@ GLOSSARY = {
     "tasks lost": "On how many tasks the first method scored lower, in parentheses on how many significantly.",
     "heads-only": "Reference: no adapter, only the task heads are trained.",
     "lora-per-task": "Reference: a LoRA of the whole budget for each task: as many times the parameters as there are tasks.",
+    "lora-larger": "Reference: plain LoRA of as many parameters as the largest adapter beside it, as far as the layers' "
+    "widths allow.",
     "full": "Reference: every weight of the base is trained.",
     "unanswered, %": "Generated texts that name no answer; they count as wrong.",
     "ms per sample": "Training time, median over seeds. Runs shared their machine with other work: differences "

@@ -1,0 +1,77 @@
+"""Figures of tuning: score against learning rate, what fewer trials would have found, and what tuning is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+from reports.evidence.tuning import Tuned
+from reports.figures.style import PARAMETERS, Figure, look, save
+
+
+def score_against_rate(arms: Sequence[Tuned], about: str, folder: Path, name: str) -> Figure:
+    """A curve a method through its means over tuning seeds, a dot a seed, and a ring around the chosen rate."""
+    with plt.rc_context(PARAMETERS):
+        figure, axes = plt.subplots(figsize=(7.6, 4.6), constrained_layout=True)
+        for arm in arms:
+            colour, marker = look(arm.entry.name)
+            line = "--" if arm.entry.reference else "-"
+            axes.plot([*arm.means], [*arm.means.values()], line, color=colour, marker=marker, label=arm.entry.label)
+            for rate, scores in arm.seeds.items():
+                axes.scatter([rate] * len(scores), scores, s=12, color=colour, alpha=0.5, linewidths=0)
+            axes.scatter(
+                arm.rate, arm.means[arm.rate], s=150, facecolors="none", edgecolors=colour, linewidths=1.5, zorder=3
+            )
+        axes.set_xscale("log")
+        axes.set_xlabel("learning rate")
+        axes.set_ylabel("mean dev score of the suite (%)")
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        caption = (
+            f"Learning rate against the mean dev score of {about}: how wide is the good range, and where does a method "
+            "collapse? A line is a method's mean over tuning seeds, a dot a seed, a ring the chosen rate; a gap: diverged."
+        )
+        chosen = "; ".join(f"{arm.entry.label} {arm.rate:g} ({arm.means[arm.rate]:.1f})" for arm in arms)
+        return save(figure, folder, name, caption, f"{caption} Chosen: {chosen}.")
+
+
+def best_of(arms: Sequence[Tuned], about: str, folder: Path, name: str) -> Figure:
+    """Rates tried against the expected dev score of the best of them."""
+    with plt.rc_context(PARAMETERS):
+        figure, axes = plt.subplots(figsize=(7.6, 4.2), constrained_layout=True)
+        for arm in arms:
+            colour, marker = look(arm.entry.name)
+            counts = range(1, len(arm.seeds) + 1)
+            line = "--" if arm.entry.reference else "-"
+            axes.plot(counts, [arm.best_of(k) for k in counts], line, color=colour, marker=marker, label=arm.entry.label)
+        axes.set_xlabel("learning rates tried")
+        axes.set_ylabel("dev score of the best of them (%)")
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        caption = (
+            f"What k learning rates, taken at random from the grid, would have found: the expected dev score of the best of "
+            f"them, {about}. A method whose line is flat needs little tuning. A rate that diverged counts as 0."
+        )
+        return save(figure, folder, name, caption)
+
+
+def tuned_against_default(arms: Sequence[Tuned], about: str, folder: Path, name: str) -> Figure:
+    """A row a method: its dev score at the recipe's rate (hollow) and at its chosen one (filled)."""
+    with plt.rc_context(PARAMETERS):
+        figure, axes = plt.subplots(figsize=(7.6, 1.1 + 0.32 * len(arms)), constrained_layout=True)
+        for y, arm in enumerate(arms):
+            colour, _ = look(arm.entry.name)
+            tuned, default = arm.means[arm.rate], arm.means.get(arm.default)
+            if default is not None:
+                axes.plot([default, tuned], [y, y], color=colour, linewidth=1.5)
+                axes.plot(default, y, marker="o", markerfacecolor="white", color=colour)
+            axes.plot(tuned, y, marker="o", color=colour)
+        axes.set_yticks(range(len(arms)), [f"{arm.entry.label} ({arm.rate:g})" for arm in arms])
+        axes.set_ylim(len(arms) - 0.4, -0.6)
+        axes.set_xlabel("mean dev score of the suite (%)")
+        axes.grid(axis="x", alpha=0.3)
+        caption = (
+            f"Mean dev score of {about} at the recipe's learning rate, {arms[0].default:g} (hollow), and at each method's "
+            "own (filled; the rate in parentheses). Hollow is missing where a method's grid does not hold that rate."
+        )
+        return save(figure, folder, name, caption)

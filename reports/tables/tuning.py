@@ -1,0 +1,52 @@
+"""Tables of tuning: what was tried, what it cost, and what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmarks.experiment.tuning import RULE
+from benchmarks.records.schema import RunRecord
+from reports.evidence.results import Results
+from reports.evidence.tuning import Tuned
+from reports.tables.table import Table, Text
+
+
+def tuning_table(arms: Sequence[Tuned], title: str, results: Results, name: str) -> Table:
+    """A row an arm: its trials, what they cost, the chosen rate, and dev scores at it and at the recipe's."""
+    rows = []
+    for arm in arms:
+        trials = [results.find(trial.id) for trial in arm.choice.trials]
+        seconds = sum(t.training.seconds + t.training.evaluation_seconds for t in trials if isinstance(t, RunRecord))
+        default = arm.means.get(arm.default)
+        rows.append(
+            [
+                arm.entry.label,
+                str(len(trials)),
+                str(arm.diverged),
+                f"{seconds / 3600:.2f}",
+                f"{min(arm.seeds):g} to {max(arm.seeds):g}",
+                Text(f"{arm.rate:g}{' (edge)' if arm.choice.on_edge else ''}", runs=tuple(arm.entry.runs.values())),
+                f"{arm.means[arm.rate]:.1f}",
+                "" if default is None else f"{default:.1f}",
+                f"{arm.entry.score.mean:.1f}",
+            ]
+        )
+    head = [
+        "method",
+        "trials",
+        "diverged",
+        "hours",
+        "rates tried",
+        "chosen",
+        "dev score",
+        "dev at the recipe's",
+        "test score",
+    ]
+    seeds = sorted({trial.seed for arm in arms for trial in arm.choice.trials})
+    notes = [
+        f"Rule for all: {RULE}. Tuning seeds {', '.join(map(str, seeds))}; full fine-tuning tries rates ten times lower.",
+        f"At the recipe's: at learning rate {arms[0].default:g}, which untuned protocols give all. Dev scores at a rate "
+        "chosen by them are too high; the test score is of fresh seeds.",
+        "Hours: of all trials, one after another. Edge: the best was the lowest or highest rate tried.",
+    ]
+    return Table(name, f"How learning rates were chosen, {title}", head, rows, notes)
