@@ -34,6 +34,7 @@ __all__ = [
     "trained_tensors",
 ]
 
+METHOD_PLUGINS = "mtl_lora.methods"  # the entry point group in which other packages name their modules of methods
 _MODULES = ("budget", "files", "layer", "method", "model", "mtl_lora", "targets")
 
 

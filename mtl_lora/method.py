@@ -176,8 +176,10 @@ METHODS: dict[str, type[Method]] = {}
 
 
 def register(method: type[Method]) -> type[Method]:
-    """Class decorator: make a method available by its name."""
-    METHODS[method.name] = method
+    """Class decorator: make a method available by its name, or InvalidInput where another one has it."""
+    other = METHODS.setdefault(method.name, method)
+    if other is not method:
+        raise InvalidInput(f"method {method.name} of {method.__module__} has the name of one of {other.__module__}")
     return method
 
 

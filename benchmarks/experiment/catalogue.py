@@ -5,8 +5,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from functools import cache
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
+
+from mtl_lora import METHOD_PLUGINS
 
 ROOT = Path(__file__).parents[2]
 SHARED = ("rank", "alpha", "dropout")  # settings that every method has
@@ -21,19 +25,25 @@ class Listed(NamedTuple):
 
 @cache
 def methods() -> dict[str, Listed]:
-    """Every adaptation method by its name, in no particular order."""
-    return _registered(ROOT / "baselines", ROOT / "mtl_lora")
+    """Every adaptation method by its name, those of installed plugins too, in no particular order."""
+    plugins = (find_spec(plugin.module) for plugin in entry_points(group=METHOD_PLUGINS))
+    files = (Path(spec.origin) for spec in plugins if spec and spec.origin)
+    return _registered(*_files("baselines"), *_files("mtl_lora"), *files)
 
 
 @cache
 def answer_modes() -> dict[str, Listed]:
     """Every answer mode by its name, in no particular order."""
-    return _registered(ROOT / "benchmarks" / "answering")
+    return _registered(*_files("benchmarks/answering"))
 
 
-def _registered(*folders: Path) -> dict[str, Listed]:
-    """The classes in these folders that have a name and a summary; what they inherit from classes there is theirs too."""
-    trees = [ast.parse(path.read_text()) for folder in folders for path in sorted(folder.glob("*.py"))]
+def _files(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).glob("*.py"))
+
+
+def _registered(*files: Path) -> dict[str, Listed]:
+    """The classes in these files that have a name and a summary; what they inherit from classes there is theirs too."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in files]
     classes = {node.name: node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)}
     found = {}
     for node in classes.values():
