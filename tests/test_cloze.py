@@ -106,6 +106,13 @@ def test_scores_of_mixed_tasks_equal_a_loop_over_options(method: Method, targets
     torch.testing.assert_close(score_continuations(model, **batch(*rows)), loop(model, *rows), rtol=1e-5, atol=1e-5)
 
 
+@torch.no_grad()
+def test_options_of_a_single_token_are_scored_too() -> None:
+    model = randomise_adapters(AdaptedModel(tiny_llama(), LoRA(rank=4), TASKS, LLAMA_TARGETS))
+    rows = [[5, 6], [7]], [[[3], [4]], [[8], [9], [3]]], [[1, 1], [1, 1, 1]]
+    torch.testing.assert_close(score_continuations(model, **batch(*rows)), loop(model, *rows), rtol=1e-5, atol=1e-5)
+
+
 SIZE = {"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2}
 HEADS = {"num_attention_heads": 4, "intermediate_size": 48}
 FAMILIES = {

@@ -101,7 +101,7 @@ class _Prompts:
         scores = scored[:, 0] * self.following[prompt_of, continuations[:, 0]]
         ends = (scored * torch.arange(1, scored.shape[1] + 1, device=scored.device)).amax(1)
         longer = torch.nonzero(ends > 1)[:, 0]
-        for rows in longer[ends[longer].argsort(stable=True)].split(ROWS_AT_ONCE):
+        for rows in longer[ends[longer].argsort(stable=True)].split(ROWS_AT_ONCE) if len(longer) else ():
             own, width = prompt_of[rows], int(ends[rows].max())
             scores[rows] += self._score_rest(continuations[rows, :width], scored[rows, 1:width].bool(), own)
         return scores
