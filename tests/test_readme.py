@@ -14,8 +14,10 @@ from safetensors import safe_open
 
 from benchmarks.cli import app
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
-COMMANDS = [line.partition("#")[0] for line in README.splitlines() if line.startswith("mtl-lora ")]
+ROOT = Path(__file__).parents[1]
+README, USAGE = ((ROOT / page).read_text() for page in ("README.md", "docs/usage.md"))
+COMMANDS = [line.partition("#")[0] for line in (README + USAGE).splitlines() if line.startswith("mtl-lora ")]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *RESULTS.glob("**/README.md")]
 
 
 def test_the_training_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,7 +47,7 @@ def test_what_is_said_of_results_is_what_the_report_says() -> None:
     assert len(rows) > 30 and len(claims) > 2 and [line for line in rows + claims if line not in made] == []
 
 
-@pytest.mark.parametrize("page", [RESULTS.parent / "README.md", *RESULTS.glob("**/README.md")], ids=lambda p: p.parent.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_of_a_page_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)\)", page.read_text())
     assert [target for target in targets if "://" not in target and not (page.parent / target).exists()] == []
