@@ -81,7 +81,6 @@ def setting(comparison: Comparison) -> str:
 def notes(comparison: Comparison, entries: list[Entry]) -> list[str]:
     """What a reader must know to read the table right."""
     config, recipe = comparison.config, comparison.config.recipe
-    rate = "learning rates as released" if config.protocol == "paper" else f"learning rate {recipe.learning_rate:g}"
     suite = find_suite(config.suite)
     lines = [
         f"Scores: {_metrics(comparison)}, averaged where a task has two."
