@@ -115,6 +115,8 @@ def test_the_benchmark_of_language_models_compares_what_it_names(tmp_path: Path,
     record = json.loads((tmp_path / "language-model-cpu.json").read_text())
     (result,) = record["results"]
     assert [len(row["rounds"]) for row in result["entries"]] == [1] * 8
+    padding = {row["entry"]: row["padding"] for row in result["entries"] if row["padding"] is not None}
+    assert set(padding) == {"training step: LoRA", "cloze"} and all(0 <= part < 0.5 for part in padding.values())
     assert {(check["target"].split(" / ")[0], check["of"]) for check in result["targets"]} == {
         ("training step: LoRA", "time"),
         ("training step: LoRA", "memory"),

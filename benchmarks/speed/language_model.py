@@ -52,10 +52,11 @@ TARGETS = {  # of one entry against another: the most that its time, and its mem
 
 @dataclass
 class Entry:
-    """Something to time, and what it gave the last time."""
+    """Something to time, and what it gave the last time. padding: the part of what it reads that is no token."""
 
     name: str
     work: Callable[[], Any]
+    padding: float | None = None
     seconds: list[float] = field(default_factory=list)
     peak: int = 0
     result: Any = None
@@ -80,16 +81,17 @@ def entries(backbone: str, source: Source, rows: int) -> list[Entry]:
 
     train, _ = encode(data, tokenizer, Cloze(), PRESET.backbone.max_length)
     order = schedule([len(own.train) for own in data], lengths(train), PRESET.recipe, 0)
-    batch = Collator(Cloze(), tokenizer)(list(train.select(order[:size])))
+    batch, widths = Collator(Cloze(), tokenizer)(list(train.select(order[:size]))), lengths(train)[order].reshape(-1, size)
+    padding = 1 - widths.sum() / (size * widths.max(1).sum())
     config = peft.LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules=list(PRESET.backbone.targets))
     bare, adapted = (LanguageModel(model(method), ()).eval() for method in (HeadsOnly(), LoRA(rank=RANK)))
     options, responses = batches(Cloze(norm="none")), batches(Likelihood())
     return [
         Entry("training step: PEFT LoRA, all logits", peft_step(peft.get_peft_model(model(None), config), batch)),
-        Entry("training step: LoRA", step(LanguageModel(model(LoRA(rank=RANK)), ()), batch)),
+        Entry("training step: LoRA", step(LanguageModel(model(LoRA(rank=RANK)), ()), batch), padding),
         Entry("training step: MTL-LoRA", step(LanguageModel(model(MTLLoRA(rank=RANK)), ()), batch)),
         harness(HFLM(pretrained=model(None).eval(), tokenizer=tokenizer, backend="causal"), data),
-        Entry("cloze", lambda: torch.cat([_predict(bare, batch) for batch in options])),
+        Entry("cloze", lambda: torch.cat([_predict(bare, batch) for batch in options]), scoring_padding(bare, options)),
         Entry("cloze: LoRA", lambda: torch.cat([_predict(adapted, batch) for batch in options])),
         Entry("likelihood: every option whole", lambda: torch.cat([_whole(adapted, batch) for batch in responses])),
         Entry("likelihood", lambda: torch.cat([_predict(adapted, batch) for batch in responses])),
@@ -144,6 +146,19 @@ def _whole(model: LanguageModel, batch: Batch) -> torch.Tensor:
     return likeliest(score_whole(model.backbone, **batch))
 
 
+def scoring_padding(model: LanguageModel, batches: list[Batch]) -> float:
+    """The part of what is read in scoring that is no token of a prompt, nor of an option but its last."""
+    read: list[int] = []
+    embedding = model.backbone.get_input_embeddings()
+    hook = embedding.register_forward_hook(lambda _, inputs, output: read.append(inputs[0].numel()))
+    for batch in batches:
+        _predict(model, batch)
+    hook.remove()
+    ends = [(batch["scored"] * torch.arange(1, batch["scored"].shape[1] + 1)).amax(1) for batch in batches]
+    needed = sum(int(batch["attention_mask"].sum()) for batch in batches) + sum(int((end - 1).sum()) for end in ends)
+    return 1 - needed / sum(read)
+
+
 def _seconds(work: Callable[[], Any]) -> float:
     start = time.process_time()
     work()
@@ -164,7 +179,13 @@ def race(found: list[Entry], rounds: int) -> None:
 def table(found: list[Entry]) -> list[dict[str, Any]]:
     """A row for each entry."""
     return [
-        {"entry": e.name, "seconds": statistics.median(e.seconds), "peak_mib": e.peak / 2**20, "rounds": e.seconds}
+        {
+            "entry": e.name,
+            "seconds": statistics.median(e.seconds),
+            "peak_mib": e.peak / 2**20,
+            "padding": e.padding,
+            "rounds": e.seconds,
+        }
         for e in found
     ]
 
