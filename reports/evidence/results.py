@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from functools import cached_property
 from math import isfinite
 from pathlib import Path
@@ -15,6 +16,7 @@ from benchmarks.records import schema
 from benchmarks.records.schema import FailureRecord, Record, RunRecord
 from benchmarks.records.store import RunStore
 from mtl_lora.errors import InvalidInput
+from reports.evidence.checks import PredictionChecks, checked_record
 
 PUBLISHED = ["suite", "model", "method", "rank", "parameters", "task", "metric", "value", "source", "hand", "note"]
 
@@ -23,19 +25,20 @@ class Results:
     """The runs of a folder and of the folders within it; a run that lies in several is taken from the first."""
 
     def __init__(self, folder: Path) -> None:
-        """InvalidInput where there are no records, or a corrupt one."""
+        """InvalidInput where there are no records. One that is not what it says is left out, with a line."""
         self.folder = folder
         self._stores: dict[str, RunStore] = {}
         self._diagnoses: dict[str, dict[str, Any] | None] = {}
         self.records: list[RunRecord] = []
         self.failures: list[FailureRecord] = []
+        checks = PredictionChecks()
         for runs in [folder / "runs", *sorted(folder.glob("*/runs"))]:
             store = RunStore(runs.parent)
-            for record in store.finished():
-                if record.id not in self._stores:
-                    self._stores[record.id] = store
-                    self.records.append(record)
-            self.failures += store.failed()
+            for path in sorted(runs.glob("*.json")):
+                try:
+                    self._take(store, checked_record(path), checks)
+                except InvalidInput as error:
+                    print(f"left out: {error}", file=sys.stderr)
         self._by_id: dict[str, Record] = {record.id: record for record in (*self.failures, *self.records)}
         if not self.records:
             raise InvalidInput(f"no run records in {folder / 'runs'}: `mtl-lora run` makes them")
@@ -43,6 +46,17 @@ class Results:
     def find(self, run: str) -> Record | None:
         """The record of a run that finished, diverged or failed, or None."""
         return self._by_id.get(run)
+
+    def _take(self, store: RunStore, record: Record, checks: PredictionChecks) -> None:
+        if isinstance(record, FailureRecord):
+            self.failures.append(record)
+            return
+        path = store.record_path(record.id)
+        if record.id in self._stores:
+            raise InvalidInput(f"{path} is of the same run as {self.path(record.id)}")
+        checks.check(record, path, read_predictions(store.predictions_path(record.id)))
+        self._stores[record.id] = store
+        self.records.append(record)
 
     def path(self, run: str) -> Path:
         """The file of a record."""
@@ -54,18 +68,17 @@ class Results:
 
     def predictions(self, run: str) -> pd.DataFrame:
         """What a run answered: columns task, row, label, prediction, and what its answer mode adds."""
-        path = self.predictions_path(run)
-        try:
-            return pd.read_parquet(path)
-        except (ValueError, FileNotFoundError) as error:  # pyarrow's is a ValueError
-            why = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
-            raise InvalidInput(f"{path} {why}: remove the record beside it, and the run is done again") from error
+        return read_predictions(self.predictions_path(run))
 
     def diagnosis(self, run: str) -> dict[str, Any] | None:
         """What ``mtl-lora diagnose`` found inside a run, or None."""
         if run not in self._diagnoses:
             path = self._stores[run].diagnosis_path(run)
-            self._diagnoses[run] = _diagnosis(path) if path.exists() else None
+            try:
+                self._diagnoses[run] = _diagnosis(path) if path.exists() else None
+            except InvalidInput as error:
+                print(f"left out: {error}", file=sys.stderr)
+                self._diagnoses[run] = None
         return self._diagnoses[run]
 
     def speed(self) -> dict[str, dict[str, Any]]:
@@ -77,6 +90,15 @@ class Results:
         """Published numbers, all as text; the columns are those of ``PUBLISHED``."""
         tables = [_published(path) for path in sorted(self.folder.glob("published/*.csv"))]
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=PUBLISHED)
+
+
+def read_predictions(path: Path) -> pd.DataFrame:
+    """Predictions, or InvalidInput where their file is missing or damaged."""
+    try:
+        return pd.read_parquet(path)
+    except (ValueError, FileNotFoundError) as error:  # pyarrow's is a ValueError
+        why = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
+        raise InvalidInput(f"{path} {why}: remove the record beside it, and the run is done again") from error
 
 
 def _diagnosis(path: Path) -> dict[str, Any]:
