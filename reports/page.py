@@ -80,11 +80,11 @@ def index(overview: Overview, sections: Sequence[Section]) -> str:
 
 def _part(part: Part) -> list[str]:
     lines = [f"### {markdown(part.title)}", *(f"- {markdown(point)}" for point in part.points)]
-    blocks = [block for block in part.all_blocks() if isinstance(block, Table)] if part.folded else part.blocks
-    if part.folded:
-        files = [f"[{markdown(block.title)}]({TABLES}/{block.name}.csv)" for block in blocks]
-        return [*lines, "Tables: " + "; ".join(files) + "."] if files else lines
-    return [*lines, *(_block(block) for block in blocks)]
+    if not part.folded:
+        return [*lines, *(_block(block) for block in part.blocks)]
+    tables = [block for block in part.all_blocks() if isinstance(block, Table)]
+    files = [f"[{markdown(table.title)}]({TABLES}/{table.name}.csv)" for table in tables]
+    return [*lines, "Tables: " + "; ".join(files) + "."] if files else lines
 
 
 def _block(block: Table | Figure) -> str:

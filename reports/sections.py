@@ -150,7 +150,7 @@ class Sections:
         elif len(comparison.entries) > 1:
             blocks.append(scores_of_seeds(comparison, self.figures, f"{name}-seeds"))
         blocks.append(cost_table(comparison, self.results, f"{name}-cost"))
-        parts = [
+        parts: list[tuple[str, str, Sequence[Block | None]]] = [
             ("At other budgets", "budgets", list(scores.values())),
             ("How learning rates were chosen", "tuning", list(self._tuning(comparison, main, name))),
             ("Every pair of methods", "pairs", self._pairs(comparison, name, first)),

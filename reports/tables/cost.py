@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.records.schema import RunRecord
 from reports.evidence.comparison import Comparison
 from reports.evidence.results import Results
-from reports.tables.table import Table, Text
+from reports.tables.table import Cell, Table, Text
 
 BYTES = 4  # trained tensors are kept in float32
 HEAD = ("budget", "method", "trained", "ms per sample", "memory, GiB", "checkpoint, MB", "unmerged", "merged")
@@ -17,7 +17,7 @@ HEAD = ("budget", "method", "trained", "ms per sample", "memory, GiB", "checkpoi
 def cost_table(comparison: Comparison, results: Results, name: str) -> Table:
     """A row a method and budget."""
     records = {record.id: record for record in comparison.records}
-    rows = []
+    rows: list[list[Cell]] = []
     for entry in sorted(comparison.entries, key=lambda entry: entry.budget):
         own = [records[run] for run in entry.runs.values()]
         times = [time for record in own if (time := _milliseconds(record))]

@@ -12,15 +12,17 @@ from reports.evidence.comparison import PLAIN, Comparison, Entry, size
 from reports.evidence.differences import BETTER, EQUIVALENT, VERDICTS, WORSE, Difference
 from reports.evidence.significance import PairedTests
 from reports.tables.footnotes import points, seeds_of
-from reports.tables.table import Table, Text
+from reports.tables.table import Cell, Table, Text
 
-HEAD = ("budget", "first", "second", "first over second", "verdict", "p", "p of equivalence", "effect", "improvement")
-HEAD += ("tasks won", "tasks lost", "seeds", "would probably decide it")
+HEAD = (
+    *("budget", "first", "second", "first over second", "verdict", "p", "p of equivalence", "effect", "improvement"),
+    *("tasks won", "tasks lost", "seeds", "would probably decide it"),
+)
 
 
 def pairs_table(comparison: Comparison, tests: dict[int, PairedTests], name: str) -> Table | None:
     """A row a pair of methods and budget; None where there is no pair."""
-    rows = []
+    rows: list[list[Cell]] = []
     for budget, paired in tests.items():
         for first, second in combinations(paired.entries, 2):
             found = paired.difference(first.label, second.label)
@@ -75,7 +77,7 @@ def _leader(comparison: Comparison, budget: int, paired: PairedTests) -> str:
         return f"At {size(comparison, budget)} no seed is common to all methods, so none is said to lead."
     means = {entry.label: sum(entry.by_seed[seed] for seed in seeds) / len(seeds) for entry in paired.matched}
     leader, *others = sorted(means, key=means.__getitem__, reverse=True)
-    over = {other: paired.difference(leader, other) for other in others}
+    over = {other: found for other in others if (found := paired.difference(leader, other))}
     if any(found.value < 0 for found in over.values()):  # on seeds that those two have and others have not
         return f"At {size(comparison, budget)} methods have different seeds, and these do not agree on who leads."
     told: dict[str, list[str]] = {}

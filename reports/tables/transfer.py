@@ -10,7 +10,7 @@ from reports.evidence.comparison import Comparison
 from reports.evidence.results import Results
 from reports.evidence.significance import MEAN, PairedTests
 from reports.tables.scores import difference
-from reports.tables.table import Table, Text
+from reports.tables.table import Cell, Table, Text
 
 ALONE = "lora-per-task"
 GAIN_NOTES = (
@@ -24,7 +24,7 @@ INSIDE_NOTES = ("Of trained adapters; D x before and C D x after the task's core
 def gain_table(comparison: Comparison, tests: dict[int, PairedTests], name: str) -> Table | None:
     """A row a task and budget, a column a method; None where no LoRA a task was measured."""
     labels = list(dict.fromkeys(entry.label for entry in comparison.entries if not entry.reference))
-    rows = []
+    rows: list[list[Cell]] = []
     for budget, paired in tests.items():
         entries = {entry.label: entry for entry in paired.entries}
         if ALONE not in entries:
@@ -55,7 +55,7 @@ def diagnosed(comparison: Comparison, results: Results) -> dict[tuple[str, int],
 
 def inside_table(comparison: Comparison, results: Results, name: str) -> Table | None:
     """A row a method and budget that was diagnosed; None where none was."""
-    rows = []
+    rows: list[list[Cell]] = []
     for (label, budget), by_seed in sorted(diagnosed(comparison, results).items(), key=lambda item: item[0][1]):
         own = list(by_seed.values())
         runs = tuple(diagnosis["id"] for diagnosis in own)
