@@ -39,6 +39,7 @@ def with_study_options(command: Callable) -> Callable:
         rest = {p.name: options.pop(p.name) for p in extra}
         command(studies(StudyOptions(**options)), **rest)
 
-    wrapped.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *extra], return_annotation=None)
+    given = signature.replace(parameters=[*signature.parameters.values(), *extra], return_annotation=None)
+    wrapped.__signature__ = given  # type: ignore[attr-defined] # typeshed lacks it
     wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
     return wrapped

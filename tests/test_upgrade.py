@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -11,9 +12,11 @@ import pytest
 from conftest import RESULTS
 from tiny_cli import mtl_lora
 
+from benchmarks.engines.attempt import failure_of
 from benchmarks.experiment import upgrade
 from benchmarks.records.schema import RunRecord
 from benchmarks.records.store import RunStore, read_record
+from benchmarks.training.trainer import Execution
 from mtl_lora import InvalidInput
 from reports.evidence.results import Results
 
@@ -66,6 +69,16 @@ def test_once_more_changes_nothing(folder: Path, capsys: pytest.CaptureFixture) 
     before = contents(folder)
     assert mtl_lora("records", "upgrade", folder) == 0
     assert "2 records, 0 of them upgraded" in capsys.readouterr().out and contents(folder) == before
+
+
+def test_a_run_that_failed_stays_as_it_is(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    assert mtl_lora("records", "upgrade", folder) == 0
+    store = RunStore(folder)
+    run = dataclasses.replace(store.finished()[0].config, seed=99)
+    store.write_failure(failure_of(run, "failed", "out of luck", Execution()), "the traceback")
+    before = contents(folder)
+    assert mtl_lora("records", "upgrade", folder) == 0
+    assert "3 records, 0 of them upgraded" in capsys.readouterr().out and contents(folder) == before
 
 
 @pytest.mark.parametrize("writes", range(3))

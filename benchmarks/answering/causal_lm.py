@@ -56,6 +56,7 @@ class LanguageModel(TaskModel):
         if labels is not None:
             return {"loss": answer_loss(self.backbone, F.pad(labels[:, 1:], (0, 1), value=IGNORED), **inputs)}
         if continuations is not None:
+            assert scored is not None and options is not None
             scores = score_continuations(
                 self.backbone, **inputs, continuations=continuations, scored=scored, options=options
             )
@@ -197,6 +198,7 @@ def written(model: AdaptedModel, inputs: dict[str, Tensor], prefix: int) -> Tens
     """
     noted = _Broken()
     made, config = model.generate(**inputs, logits_processor=[noted])[:, prefix:], model.base.generation_config
+    assert noted.rows is not None
     padded = F.pad(made, (0, config.max_new_tokens - made.shape[1]), value=config.pad_token_id)
     return torch.where(noted.rows[:, None], torch.nan, padded.float())
 

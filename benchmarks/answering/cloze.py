@@ -49,7 +49,8 @@ class Cloze(AnswerMode):
         """
 
         def train(row: dict) -> dict:
-            context, text = encode_pair(*pairs(task, row)[row["label"]], tokenizer)
+            read, learnt = pairs(task, row)[row["label"]]
+            context, text = encode_pair(read, learnt, tokenizer)
             ids, labels = context + text, [IGNORED] * len(context) + text
             return {"input_ids": ids[-max_length:], "labels": labels[-max_length:], "length": min(len(ids), max_length)}
 

@@ -112,7 +112,8 @@ class _Prompts:
         if self.cache is None:
             cache, ids, places = None, torch.cat([self.input_ids[own], ids], dim=1), F.pad(wanted, (self.mask.shape[1], 0))
         else:
-            cache, places = DynamicCache([(layer.keys[own], layer.values[own]) for layer in self.cache.layers]), wanted
+            layers: Any = self.cache.layers  # of attention alone, with keys and values
+            cache, places = DynamicCache([(layer.keys[own], layer.values[own]) for layer in layers]), wanted
         logits = _read(self.model, ids, mask, self.task_ids[own], places, cache)
         found = torch.zeros(wanted.shape, device=wanted.device)
         found[wanted] = -F.cross_entropy(logits.float(), continuations[:, 1:][wanted], reduction="none")

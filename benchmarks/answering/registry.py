@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.answering.base import AnswerMode
@@ -24,7 +25,7 @@ def answer_modes_for(suite: Suite) -> list[type[AnswerMode]]:
     return [Pairs, Likelihood, Cloze, Generation] if suite.choice else [Heads]
 
 
-def read_answer_mode(answering: dict[str, Any] | None) -> AnswerMode:
+def read_answer_mode(answering: Mapping[str, Any] | None) -> AnswerMode:
     """The mode a record names, with its settings; plain heads where it names none."""
     if answering is None:
         return Heads()

@@ -174,7 +174,7 @@ class VisionLanguage(AnswerMode):
         return projection + sum(parameter.numel() for parameter in own)
 
     def more_positions(self, tasks: Sequence[Task]) -> int:
-        return max(len(task.pictures.columns) for task in tasks) * self.grid**2 + self.new_tokens
+        return max(len(task.pictures.columns) for task in tasks if task.pictures) * self.grid**2 + self.new_tokens
 
     def answers(
         self, task: Task, outputs: dict[str, np.ndarray], tokenizer: PreTrainedTokenizerBase

@@ -26,8 +26,8 @@ def list_runs(results: Results = RESULTS, as_json: AsJson = False) -> None:
     from benchmarks.records.store import RunStore
 
     store = RunStore(results)
-    rows = [_summary(record) for record in (*store.finished(), *store.failed())]
-    rows.sort(key=lambda row: row["created"])
+    records: list[Record] = [*store.finished(), *store.failed()]
+    rows = [_summary(record) for record in sorted(records, key=lambda record: record.created)]
     if as_json:
         print(json.dumps(rows, indent=1))
     elif rows:
@@ -87,14 +87,13 @@ def _find(store: RunStore, run_id: str) -> Record:
 def _summary(record: Record) -> dict[str, str | int | float | None]:
     from benchmarks.records.schema import RunRecord
 
-    finished = isinstance(record, RunRecord)
     return {
         "id": record.id,
         "suite": record.config.suite,
         "run": record.config.title,
         "protocol": record.config.protocol,
         "budget": record.config.budget,
-        "status": record.status if finished else f"{record.status}: {record.failure.message}",
-        "score": record.score if finished else None,
+        "status": record.status if isinstance(record, RunRecord) else f"{record.status}: {record.failure.message}",
+        "score": record.score if isinstance(record, RunRecord) else None,
         "created": record.created,
     }

@@ -9,6 +9,7 @@ import shutil
 import traceback
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Literal
 
 from benchmarks.engines.base import Job, Progress, Tell
 from benchmarks.records import schema
@@ -22,6 +23,7 @@ from benchmarks.training.trainer import Execution
 from mtl_lora.errors import InvalidInput
 
 LAST_LOSSES = 5
+Ending = Literal["diverged", "failed"]
 
 
 def attempt(runner: Runner, job: Job, tell: Tell) -> str:
@@ -43,7 +45,7 @@ def attempt(runner: Runner, job: Job, tell: Tell) -> str:
 
 
 def failure_of(
-    run: RunConfig, status: str, message: str, execution: Execution, step: int = 0, losses: Sequence[float] = ()
+    run: RunConfig, status: Ending, message: str, execution: Execution, step: int = 0, losses: Sequence[float] = ()
 ) -> FailureRecord:
     """The record of a run that did not finish."""
     last = tuple(loss if math.isfinite(loss) else None for loss in losses[-LAST_LOSSES:])
@@ -58,7 +60,7 @@ def failure_of(
     )
 
 
-def _record(runner: Runner, run: RunConfig, status: str, error: Exception) -> str:
+def _record(runner: Runner, run: RunConfig, status: Ending, error: Exception) -> str:
     progress = runner.progress
     step, losses = (progress.step, progress.losses) if progress else (0, [])
     record = failure_of(run, status, _message(error), runner.execution, step, losses)

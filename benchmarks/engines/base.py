@@ -34,13 +34,17 @@ Tell = Callable[[Progress], None]
 
 
 class Engine(ABC):
-    """Does runs, ``slots`` at a time; a context, at whose end nothing of it runs any more.
+    """Does runs, some at a time; a context, at whose end nothing of it runs any more.
 
     leads: False in all but the first of several processes that do every run together.
     """
 
-    slots: int
     leads = True
+
+    @property
+    @abstractmethod
+    def slots(self) -> int:
+        """How many runs it does at a time."""
 
     @abstractmethod
     def submit(self, job: Job) -> None:

@@ -78,7 +78,9 @@ class _Grid:
         self.waiting = list(jobs)
         self.again: dict[str, Record] = {}  # what there is of runs that are to be done again
         others = []
-        for record in filter(None, map(self._record, jobs)):
+        for record in map(self._record, jobs):
+            if record is None:
+                continue
             if again or (isinstance(record, FailureRecord) and retry_failed):
                 self.again[record.id] = record
             else:
@@ -128,7 +130,7 @@ class _Grid:
             self.waiting.remove(job)
             if state == "ours":
                 return job
-            self.view.counted(self._record(job))
+            self.view.counted(self._written(job))
         return None
 
     def _claim(self, job: Job) -> str:
@@ -149,13 +151,19 @@ class _Grid:
     def _record(self, job: Job) -> Record | None:
         return self.store.find(job.run.id) or self.store.find_failure(job.run.id)
 
+    def _written(self, job: Job) -> Record:
+        """The record of a run that has ended."""
+        record = self._record(job)
+        assert record is not None
+        return record
+
     def _progress(self, progress: Progress) -> None:
         words = self.view.progress(progress)
         if self.engine.leads:
             self.leases.say(progress.run_id, words)
 
     def _ended(self, job: Job) -> None:
-        self.view.ended(job.run.id, self._record(job))
+        self.view.ended(job.run.id, self._written(job))
         if self.engine.leads:
             self.leases.give_up(job.run.id)
 

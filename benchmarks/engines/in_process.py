@@ -30,6 +30,7 @@ class InProcess(Engine):
 
     def wait(self, seconds: float, tell: Tell) -> list[str]:
         job, self.job = self.job, None
+        assert job is not None
         if attempt(self.runner, job, tell) == "failed" and self.process.num_processes > 1:
             raise InvalidInput(
                 f"{job.run.title} failed in one of {self.process.num_processes} processes, which ends them all"

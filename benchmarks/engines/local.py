@@ -54,10 +54,14 @@ class Local(Engine):
     """
 
     def __init__(self, store: RunStore, execution: Execution, workers: int, threads: int, gpus: int = 0) -> None:
-        self.slots = workers
+        self.most = workers
         self.store, self.execution, self.threads, self.gpus = store, execution, threads, gpus
         self.workers: list[_Worker] = []
         self.killed: Counter[str] = Counter()
+
+    @property
+    def slots(self) -> int:
+        return self.most
 
     def submit(self, job: Job) -> None:
         self.workers = [worker for worker in self.workers if worker.job or worker.process.is_alive()]
@@ -69,8 +73,9 @@ class Local(Engine):
         ended: list[str] = []
         while not ended and (left := deadline - time.monotonic()) > 0:
             busy = {worker.connection: worker for worker in self.workers if worker.job}
-            for connection in wait(list(busy), left):
-                ended += self._read(busy[connection], tell)
+            told = wait(list(busy), left)
+            for connection, worker in busy.items():
+                ended += self._read(worker, tell) if connection in told else []
         return ended
 
     def _read(self, worker: _Worker, tell: Tell) -> list[str]:
@@ -90,10 +95,12 @@ class Local(Engine):
     def _replace(self, worker: _Worker) -> list[str]:
         worker.process.join()
         self.workers.remove(worker)
-        run = worker.job.run
+        job = worker.job
+        assert job is not None
+        run = job.run
         self.killed[run.id] += 1
         if self.killed[run.id] < ATTEMPTS:
-            self.submit(worker.job)
+            self.submit(job)
             return []
         message = (
             f"its process ended {ATTEMPTS} times with status {worker.process.exitcode} (-9: killed, perhaps for memory)"
@@ -156,7 +163,9 @@ def _serve(connection: Connection, store: RunStore, execution: Execution, thread
 
 
 def _end_with_parent() -> None:
-    wait([parent_process().sentinel])
+    parent = parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
     os._exit(1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 import time
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import ray
@@ -90,10 +90,8 @@ class Ray(Engine):
             return run.id
         record = self.store.record_path(run.id)
         record.parent.mkdir(parents=True, exist_ok=True)
-        for name in sorted(
-            files, key=lambda name: name == record.name
-        ):  # the record last: it says that the others are there
-            write_whole(record.parent / name, lambda temporary, content=files[name]: temporary.write_bytes(content))
+        for name in sorted(files, key=lambda name: name == record.name):  # the record last: it says the others are there
+            write_whole(record.parent / name, partial(Path.write_bytes, data=files[name]))
         return run.id
 
     def __exit__(self, *error: object) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from benchmarks.answering.base import AnswerMode
 from benchmarks.answering.causal_lm import Generation
@@ -44,9 +45,10 @@ def studies(options: StudyOptions) -> list[Study]:
     backbone, protocol = _backbone(options, preset), options.protocol
     tuned = protocol == "tuned"
     seeds = REDUCED_SEEDS if options.reduced else TUNED_SEEDS if tuned else "0"
-    own = read_answer_mode(preset.answering) if preset.answering else None
-    mode = own if type(own) in answer_modes_for(suite) else default_answer_mode(suite, backbone, protocol)
-    if suite.pictures and options.backbone is not None:
+    mode = default_answer_mode(suite, backbone, protocol)
+    if preset.answering and type(own := read_answer_mode(preset.answering)) in answer_modes_for(suite):
+        mode = own
+    if isinstance(mode, VisionLanguage) and options.backbone is not None:
         mode = dataclasses.replace(mode, end=-1)  # the preset's is a token of the preset's backbone
     study = Study(
         suite=suite,
@@ -66,7 +68,7 @@ def studies(options: StudyOptions) -> list[Study]:
         rank=options.rank,
         tuning=_tuning(options, preset) if tuned else None,
     )
-    if suite.pictures:
+    if isinstance(study.mode, VisionLanguage):
         study = dataclasses.replace(study, mode=pin_vision(study.mode, source, study.backbone))
     if options.conflict is None:
         return [study]
@@ -166,5 +168,5 @@ def _given(option: str | None, default: str) -> str:
     return default if option is None else option
 
 
-def _replace(preset: Settings, changed: dict[str, object]) -> Settings:
+def _replace(preset: Settings, changed: Mapping[str, Any]) -> Settings:
     return dataclasses.replace(preset, **{name: value for name, value in changed.items() if value is not None})

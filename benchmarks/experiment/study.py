@@ -192,6 +192,7 @@ class Study:
         own = {**next(c.recipe for c in self.methods if c.label == label), **(own or {})}
         recipe, backbone, mode = dataclasses.replace(self.recipe, **own), self.backbone, self.mode
         if self.protocol == "paper":
+            assert isinstance(mode, Generation)
             recipe, backbone, mode = as_released(method.name, recipe, backbone, mode)
         instead = {name: getattr(self.recipe, name) for name in own} or None
         return RunConfig(

@@ -35,7 +35,8 @@ def upgrade(folder: Path, source: Source | None = None) -> None:
     places = [(store, path) for store in stores for path in sorted((store.folder / "runs").glob("*.json"))]
     if not places:
         raise InvalidInput(f"no run records in {folder / 'runs'} or {folder / '*' / 'runs'}")
-    upgraded, new_ids = 0, {}
+    upgraded = 0
+    new_ids: dict[str, str] = {}
     for store, path in places:
         try:
             record, changed = _upgrade(store, path)
@@ -43,14 +44,15 @@ def upgrade(folder: Path, source: Source | None = None) -> None:
             print(f"left as it is: {error}", file=sys.stderr)
         else:
             upgraded += changed
-            new_ids[record.former_id] = record.id
+            if former := _former_id(record):
+                new_ids[former] = record.id
     print(f"{len(places)} records, {upgraded} of them upgraded to schema {RUN}")
     _rename_links(folder / "report" / "index.html", new_ids)
     if source is not None:
         print(f"queries told in the predictions of {sum(add_queries(store, source) for store in stores)} records")
 
 
-def _rename_links(page: Path, new_ids: Mapping[str | None, str]) -> None:
+def _rename_links(page: Path, new_ids: Mapping[str, str]) -> None:
     """Have the links of a report that was made before lead to the records under their new ids."""
     if page.exists():
         text = page.read_text(encoding="utf-8")
@@ -63,7 +65,7 @@ def add_queries(store: RunStore, source: Source) -> int:
     load, count = cache(partial(load_task, source=source)), 0
     for record in store.finished():
         run = record.config
-        ranked = [task for task in find_suite(run.suite).select(list(run.tasks)) if task.query_column]
+        ranked = [task for task in find_suite(run.suite).select(run.tasks) if task.query_column]
         path = store.predictions_path(record.id)
         frame = pd.read_parquet(path) if ranked else None
         if frame is None or "query" in frame:
@@ -88,16 +90,16 @@ def _upgrade(store: RunStore, path: Path) -> tuple[Record, bool]:
         old = json.loads(path.read_text(encoding="utf-8"))
         if old["schema"] == RUN:
             return read_record(path), False
-        record = from_schema_1(old)
+        record, former = from_schema_1(old), str(old["id"])
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidInput(f"{path} is no record of schema 1 ({str(error).splitlines()[0]})") from error
     new = store.record_path(record.id)
-    if new.exists() and read_record(new).former_id != record.former_id:
+    if new.exists() and _former_id(read_record(new)) != former:
         raise InvalidInput(f"{path} is of the same run as {new}")
     for place in (store.predictions_path, store.trained_path):
-        if place(record.former_id).exists():
-            place(record.former_id).rename(place(record.id))
-    diagnosis = store.diagnosis_path(record.former_id)
+        if place(former).exists():
+            place(former).rename(place(record.id))
+    diagnosis = store.diagnosis_path(former)
     if diagnosis.exists():
         text = json.dumps(json.loads(diagnosis.read_text(encoding="utf-8")) | {"id": record.id}) + "\n"
         write_whole(store.diagnosis_path(record.id), lambda temporary: temporary.write_text(text, encoding="utf-8"))
@@ -105,6 +107,11 @@ def _upgrade(store: RunStore, path: Path) -> tuple[Record, bool]:
     write_whole(new, lambda temporary: temporary.write_text(to_json(record), encoding="utf-8"))
     path.unlink()
     return record, True
+
+
+def _former_id(record: Record) -> str | None:
+    """The id that an earlier schema gave a run; none to one that failed, of which it kept no record."""
+    return record.former_id if isinstance(record, RunRecord) else None
 
 
 def from_schema_1(old: dict[str, Any]) -> RunRecord:
@@ -127,7 +134,9 @@ def from_schema_1(old: dict[str, Any]) -> RunRecord:
         }
     )
     config = RECORDS.validate_python(new).config
-    return RECORDS.validate_python(new | {"id": config.id})
+    record = RECORDS.validate_python(new | {"id": config.id})
+    assert isinstance(record, RunRecord)
+    return record
 
 
 def _config(old: dict[str, Any], weights_sha256: str | None) -> dict[str, Any]:
@@ -143,11 +152,10 @@ def _config(old: dict[str, Any], weights_sha256: str | None) -> dict[str, Any]:
         weights = {"weights_sha256": weights_sha256, **others}
     suite = find_suite(old["suite"])
     suite = suite if old.get("conflict") is None else suite.with_conflict(old["conflict"])
-    answering = old.get("answering")
     return old | {
         "definitions": {task.name: task.definition for task in suite.select(old["tasks"])},
         "method": named | {"settings": method, "version": version},
         "recipe": old["recipe"] | {name: own[name] for name in ("learning_rate", "warmup") if own},
         "backbone": backbone | {"weights": weights} | ({"max_length": own["max_length"]} if own else {}),
-        "answering": answering | {"match": own["match"]} if own else answering,
+        "answering": old["answering"] | {"match": own["match"]} if own else old.get("answering"),
     }

@@ -141,7 +141,9 @@ class MethodConfig:
     @property
     def rank(self) -> int:
         """Of the method; its default where it trains no adapter."""
-        return self.settings["rank"]
+        rank = self.settings["rank"]
+        assert isinstance(rank, int)
+        return rank
 
 
 @dataclass(frozen=True)
@@ -196,7 +198,8 @@ class RunConfig:
     @property
     def pictures(self) -> str | None:
         """Which pictures the model saw, where tasks have any: their own or, as a control, those of other samples."""
-        return (self.answering or {}).get("pictures")
+        pictures = (self.answering or {}).get("pictures")
+        return None if pictures is None else str(pictures)
 
     @property
     def title(self) -> str:

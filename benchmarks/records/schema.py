@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from benchmarks.records.config import LATER, RunConfig, plain
 
-RUN = 2
+RUN: Final = 2
 DIAGNOSIS = 1
 
 

@@ -33,6 +33,8 @@ class Features:
     Every vision model at every grid has a folder of its own, which says whose features it holds, with a file a picture.
     """
 
+    statistics: tuple[Tensor, Tensor]  # of training pictures, once they are measured
+
     def __init__(self, mode: VisionLanguage, source: Source) -> None:
         self.mode, self.source = mode, source
         self.about = {"format": FORMAT, "model": mode.vision, "revision": mode.vision_revision, "grid": mode.grid}
@@ -40,7 +42,6 @@ class Features:
             f"{mode.vision.replace('/', '--')}-{mode.vision_revision.removeprefix('sha256:')[:12]}-{mode.grid}x{mode.grid}"
         )
         self.folder = (source.features or cache_folder() / "features") / name
-        self.statistics: tuple[Tensor, Tensor] | None = None
         about = self.folder / ABOUT
         if about.exists() and _read(about) != self.about:
             raise InvalidInput(

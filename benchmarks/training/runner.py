@@ -15,6 +15,7 @@ from transformers import PrinterCallback, set_seed
 
 from benchmarks.answering.base import TaskModel
 from benchmarks.answering.registry import read_answer_mode
+from benchmarks.answering.vision_language import VisionLanguageModel
 from benchmarks.experiment.study import Study
 from benchmarks.records import environment, schema
 from benchmarks.records.config import RunConfig
@@ -81,6 +82,7 @@ class Runner:
         tokenizer = self.tokenizer(study.source, run.backbone.id, run.backbone.revision)
         train, test, features = self.rows(study, run)
         if features is not None:
+            assert isinstance(model, VisionLanguageModel)
             model.standardise(*features.statistics)
         order = schedule([len(d.train) for d in study.data], lengths(train), recipe, run.seed)
         arguments = training_arguments(run, recipe, self.store.checkpoints(run.id), self.execution, len(order))
@@ -100,7 +102,7 @@ class Runner:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         trained = time.monotonic()
         outputs = trainer.predict(test).predictions
-        losses = {entry["step"]: entry["loss"] for entry in trainer.state.log_history if "loss" in entry}
+        losses = {int(entry["step"]): entry["loss"] for entry in trainer.state.log_history if "loss" in entry}
         refuse_diverged(losses.values(), model, outputs if isinstance(outputs, tuple) else (outputs,))
         predictions = read_predictions(study.data, test, mode, outputs, tokenizer)
         training = schema.Training(

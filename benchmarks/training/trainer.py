@@ -107,9 +107,13 @@ class AdapterTrainer(Trainer):
             ]
         return optimizer
 
+    model: nn.Module
+
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         if self.args.should_save:
-            folder = Path(output_dir or self.args.output_dir)
+            output_dir = output_dir or self.args.output_dir
+            assert output_dir is not None
+            folder = Path(output_dir)
             folder.mkdir(parents=True, exist_ok=True)
             save_trained(self.model, folder / STATE_FILE)
 
@@ -130,6 +134,7 @@ class MarkComplete(TrainerCallback):
     def on_save(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
         PartialState().wait_for_everyone()  # each process writes the state of its random numbers
         if args.should_save:
+            assert args.output_dir is not None
             checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             sums = json.dumps(_sums(checkpoint))
             write_whole(checkpoint / COMPLETE, lambda temporary: temporary.write_text(sums, encoding="utf-8"))
@@ -138,9 +143,10 @@ class MarkComplete(TrainerCallback):
 class StopAtNaN(TrainerCallback):
     """Ends a run whose loss is no number, rather than train it to the end."""
 
-    def on_log(self, args: TrainingArguments, state: Any, control: Any, logs: dict[str, float], **kwargs: Any) -> None:
-        if not np.isfinite(logs.get("loss", 0.0)):
-            raise Diverged(f"the loss became {logs['loss']}")
+    def on_log(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
+        loss = kwargs["logs"].get("loss", 0.0)
+        if not np.isfinite(loss):
+            raise Diverged(f"the loss became {loss}")
 
 
 def last_checkpoint(folder: Path) -> Path | None:
