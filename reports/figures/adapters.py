@@ -48,7 +48,10 @@ def mixing(diagnosis: dict[str, Any], about: str, folder: Path, name: str) -> Fi
     weights, distance = np.array(diagnosis["mixing"]), np.array(diagnosis["lambda"]["distance"])  # (T, L, n), (T, L)
     count = weights.shape[2]
     with plt.rc_context(PARAMETERS):
-        shape = {"figsize": (10, 1.6 + 0.24 * len(weights) * (count + 1) + 0.5 * count), "constrained_layout": True}
+        shape: dict[str, Any] = {
+            "figsize": (10, 1.6 + 0.24 * len(weights) * (count + 1) + 0.5 * count),
+            "constrained_layout": True,
+        }
         figure, panels = plt.subplots(count + 1, 1, sharex=True, **shape)
         for i in range(count):
             image = panels[i].imshow(weights[:, :, i], cmap="viridis", vmin=0, vmax=1, aspect="auto")
@@ -90,7 +93,7 @@ def separation(diagnoses: Diagnoses, about: str, folder: Path, name: str) -> Fig
     with plt.rc_context(PARAMETERS):
         columns = min(COLUMNS, len(diagnoses))
         blocks = -(-len(diagnoses) // columns)
-        shape = {"figsize": (3.9 * columns, 6.6 * blocks), "squeeze": False, "constrained_layout": True}
+        shape: dict[str, Any] = {"figsize": (3.9 * columns, 6.6 * blocks), "squeeze": False, "constrained_layout": True}
         figure, panels = plt.subplots(2 * blocks, columns, **shape)
         for axes in panels.flat:
             axes.set_axis_off()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -50,7 +51,13 @@ def scores_of_seeds(comparison: Comparison, folder: Path, name: str) -> Figure:
         figure, axes = plt.subplots(figsize=(7.6, 1.1 + 0.32 * len(entries)), constrained_layout=True)
         for y, entry in enumerate(entries):
             colour, marker = look(entry.name)
-            bar = {"xerr": entry.score.interval, "color": colour, "marker": marker, "capsize": 3, "linewidth": 1.5}
+            bar: dict[str, Any] = {
+                "xerr": entry.score.interval,
+                "color": colour,
+                "marker": marker,
+                "capsize": 3,
+                "linewidth": 1.5,
+            }
             axes.errorbar(entry.score.mean, y, **bar)
             seeds = [*entry.by_seed.values()]
             axes.scatter(seeds, [y + 0.25] * len(seeds), s=14, color=colour, alpha=0.6, linewidths=0)
@@ -196,7 +203,7 @@ def conflict_against_score(family: list[Comparison], tests: dict[int, list[Paire
     tests: by budget, in the order of the family. Bars: 95% intervals.
     """
     budgets = [*tests]
-    shape = {"figsize": (1 + 3.8 * len(budgets), 7.0), "squeeze": False, "constrained_layout": True}
+    shape: dict[str, Any] = {"figsize": (1 + 3.8 * len(budgets), 7.0), "squeeze": False, "constrained_layout": True}
     with plt.rc_context(PARAMETERS):
         figure, panels = plt.subplots(2, len(budgets), sharex=True, sharey="row", **shape)
         for column, budget in enumerate(budgets):
@@ -209,7 +216,7 @@ def conflict_against_score(family: list[Comparison], tests: dict[int, list[Paire
             lower.set_xticks([comparison.conflict for comparison in family])
         panels[0, 0].set_ylabel("mean score of the suite (%)")
         panels[1, 0].set_ylabel("advantage over plain LoRA (points)")
-        shown = {}  # a method may be missing from a panel
+        shown: dict[str, Any] = {}  # a method may be missing from a panel
         for panel in panels[0]:
             shown |= dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
         labels = order_for_display(shown)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import matplotlib
@@ -16,6 +17,9 @@ from matplotlib.figure import Figure as Drawing
 from reports.evidence.comparison import Comparison, Entry
 from reports.evidence.differences import BETTER, EQUIVALENT, UNDECIDED, WORSE
 from reports.tables.table import plain_name
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
 
 # Colours of Okabe and Ito that the colour-blind tell apart, and a marker besides.
 STYLES = {
@@ -34,7 +38,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#0
 MARKERS = "osD^vPX"  # 7 with 8 colours: 56 tasks look different
 VERDICTS = {BETTER: ("#0B7A3B", "^"), EQUIVALENT: ("#0072B2", "s"), WORSE: ("#B3261E", "v"), UNDECIDED: ("#777777", "o")}
 # Texts of a figure are to be read when it is printed at half its size; labels of records are no formulas.
-PARAMETERS = {
+PARAMETERS: dict[RcKeyType, Any] = {
     "font.size": 11,
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Helvetica", "Arial"],
     "axes.titlesize": 11,
@@ -97,7 +101,7 @@ def look(name: str) -> tuple[str, str]:
     return STYLES.get(name) or (COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)])
 
 
-def style(entry: Entry) -> dict:
+def style(entry: Entry) -> dict[str, Any]:
     """Of a method's line with error bars."""
     colour, marker = look(entry.name)
     line = "--" if entry.reference else "-"

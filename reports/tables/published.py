@@ -88,7 +88,8 @@ def verdict(setting: dict[str, str], group: pd.DataFrame, measured: Sequence[Com
 
 
 def _judged(values: pd.DataFrame, entry: Entry) -> str:
-    agree, differ = [], []
+    agree: list[str] = []
+    differ: list[str] = []
     for row in values.itertuples():
         cell, metrics = entry.tasks.get(row.task), entry.metrics.get(row.task, {})
         if cell is not None and [row.metric.replace(" ", "_")] == [*metrics]:
