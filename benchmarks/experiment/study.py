@@ -156,6 +156,7 @@ class Study:
     @cached_property
     def on_dev(self) -> Study:
         """The study of tuning seeds on the dev split, which has the data of trials."""
+        assert self.tuning is not None
         return dataclasses.replace(self, split="dev", seeds=list(self.tuning.seeds), tuning=None)
 
     def trials(self, arm: Arm, rates: Sequence[float]) -> list[RunConfig]:

@@ -25,6 +25,7 @@ class Trials:
     def of(cls, study: Study, store: RunStore) -> Trials:
         """The grid grows for every arm where the best rate of one lies on its edge, once all trials on it have ended."""
         tuning = study.tuning
+        assert tuning is not None
         while True:
             trials = cls(tuning, {arm: study.on_dev.trials(arm, tuning.rates) for arm in study.fits})
             if any(_ended(run, store) is None for run in trials.in_order()):
@@ -54,7 +55,7 @@ def outcomes(trials: Sequence[RunConfig], store: RunStore) -> list[Trial]:
     """What the trials of an arm have found; nothing where some have not ended, or failed by no fault of their rate."""
     records = [_ended(run, store) for run in trials]
     whole = all(record is not None and record.status != "failed" for record in records)
-    return [trial_of(record) for record in records] if whole else []
+    return [trial_of(record) for record in records if record is not None] if whole else []
 
 
 def _ended(run: RunConfig, store: RunStore) -> Record | None:
