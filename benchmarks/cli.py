@@ -113,6 +113,7 @@ def run(
     per_gpu: Annotated[int, typer.Option(help="runs at a time on each GPU", min=1)] = 1,
     retry_failed: Annotated[bool, typer.Option(help="do runs again that diverged or failed")] = False,
     again: Annotated[bool, typer.Option(help="do all runs again, finished ones too")] = False,
+    report_to: Annotated[str, typer.Option(help="of transformers' Trainer: tensorboard, wandb, mlflow, ..")] = "none",
     engine: Annotated[str, typer.Option(help="local, ray: on a cluster, or slurm: a script to submit")] = "local",
     address: Annotated[str, typer.Option(help="of the Ray cluster")] = "auto",
     per_job: Annotated[int, typer.Option(help="runs in each job of the SLURM script", min=1)] = 8,
@@ -132,7 +133,11 @@ def run(
     from benchmarks.records.store import RunStore
     from benchmarks.training.trainer import Execution
 
-    store, execution, tuned = RunStore(results), Execution(accumulation, gradient_checkpointing), studies[0].tuning
+    store, execution, tuned = (
+        RunStore(results),
+        Execution(accumulation, gradient_checkpointing, report_to),
+        studies[0].tuning,
+    )
     if tuned and (engine == "slurm" or shard != "1/1" or not wait):
         raise InvalidInput(
             "protocol tuned finds what to run from its trials: instead of shards, --no-wait or a SLURM script start the "
@@ -166,9 +171,12 @@ def status(studies: list[Any], results: Results = RESULTS, as_json: AsJson = Fal
     quiet()
     from benchmarks.engines.grid import jobs_of
     from benchmarks.engines.status import grid_status
+    from benchmarks.engines.tuned import known_runs
     from benchmarks.records.store import RunStore
 
-    found = grid_status([job.run for job in jobs_of(studies)], RunStore(results))
+    store = RunStore(results)
+    runs = known_runs(studies, store) if studies[0].tuning else [job.run for job in jobs_of(studies)]
+    found = grid_status(runs, store)
     print(json.dumps(dataclasses.asdict(found), indent=1) if as_json else "\n".join(found.lines()))
 
 

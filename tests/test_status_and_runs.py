@@ -92,3 +92,8 @@ def test_runs_are_listed_shown_and_removed(tiny: Path, store: RunStore, capsys: 
 def test_the_version(capsys: pytest.CaptureFixture) -> None:
     assert mtl_lora("--version") == 0
     assert capsys.readouterr().out.strip().count(".") == 2
+
+
+def test_a_tracker_that_is_not_installed_is_one_line(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert mtl_lora(*run_arguments(tiny, tmp_path, *METHODS, "--report-to", "telegraph")) == 2
+    assert "--report-to telegraph: installed here are" in capsys.readouterr().err

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import os
 import shutil
@@ -12,7 +11,6 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from benchmarks.engines.base import Job, Progress, Tell
-from benchmarks.records import schema
 from benchmarks.records.config import RunConfig
 from benchmarks.records.environment import environment
 from benchmarks.records.schema import Failure, FailureRecord
@@ -54,7 +52,7 @@ def failure_of(
         id=run.id,
         config=run,
         failure=Failure(step, last, message),
-        execution=schema.Execution(int(os.environ.get("WORLD_SIZE", 1)), **dataclasses.asdict(execution)),
+        execution=execution.recorded(int(os.environ.get("WORLD_SIZE", 1))),
         environment=environment(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )

@@ -7,7 +7,17 @@ from collections.abc import Callable, Sequence
 from benchmarks.engines.base import Job
 from benchmarks.experiment.study import Study
 from benchmarks.experiment.trials import Trials
+from benchmarks.records.config import RunConfig
 from benchmarks.records.store import RunStore
+
+
+def known_runs(studies: Sequence[Study], store: RunStore) -> list[RunConfig]:
+    """The trials of the grids as they are now, and the report runs of every arm whose rate is chosen."""
+    runs: list[RunConfig] = []
+    for study in studies:
+        trials = Trials.of(study, store)
+        runs += [*trials.in_order(), *study.chosen(trials.choices(store)[0])]
+    return runs
 
 
 def run_tuned(studies: Sequence[Study], store: RunStore, do: Callable[[Sequence[Job]], bool]) -> bool:

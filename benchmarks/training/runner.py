@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import os
 import shutil
 import time
 from datetime import UTC, datetime
@@ -85,6 +85,7 @@ class Runner:
             assert isinstance(model, VisionLanguageModel)
             model.standardise(*features.statistics)
         order = schedule([len(d.train) for d in study.data], lengths(train), recipe, run.seed)
+        os.environ["TENSORBOARD_LOGGING_DIR"] = str(self.store.folder / "tensorboard" / run.id)  # the one way to say it
         arguments = training_arguments(run, recipe, self.store.checkpoints(run.id), self.execution, len(order))
         batches = -(-len(test) // (arguments.eval_batch_size * arguments.world_size))
         self.progress = ProgressReport(batches, watch)
@@ -141,7 +142,7 @@ class Runner:
             scores=scores,
             parameters=schema.Parameters(**model.parameters_by_part(), budget_mismatch=mismatch, tensors=tensors),
             training=training,
-            execution=schema.Execution(devices, **dataclasses.asdict(self.execution)),
+            execution=self.execution.recorded(devices),
             environment=self.environment,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             source="generated" if study.suite.conflict is not None else "mirror" if study.source.mirror else "hub",

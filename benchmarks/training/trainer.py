@@ -15,7 +15,9 @@ from accelerate import PartialState
 from safetensors import SafetensorError
 from torch import nn
 from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.integrations import get_available_reporting_integrations
 
+from benchmarks.records import schema
 from benchmarks.records.config import Recipe, RunConfig
 from benchmarks.records.store import write_whole
 from benchmarks.training.divergence import Diverged
@@ -31,10 +33,21 @@ class Execution:
     """How runs are executed. None of it changes what is computed, up to rounding and the masks of dropout.
 
     accumulation: micro-batches a step and device. gradient_checkpointing: recompute activations in backward.
+    report_to: the service that transformers' Trainer sends losses to.
     """
 
     accumulation: int = 1
     gradient_checkpointing: bool = False
+    report_to: str = "none"
+
+    def __post_init__(self) -> None:
+        there = get_available_reporting_integrations()
+        if self.report_to != "none" and self.report_to not in there:
+            raise InvalidInput(f"--report-to {self.report_to}: installed here are {', '.join(there) or 'none of those'}")
+
+    def recorded(self, devices: int) -> schema.Execution:
+        """What a record holds of it. devices: that shared a batch."""
+        return schema.Execution(devices, self.accumulation, self.gradient_checkpointing)
 
     def rows_at_once(self, batch_size: int) -> int:
         """The rows of a batch that a device reads at once. InvalidInput where they cannot be the same for all devices."""
@@ -77,7 +90,8 @@ def training_arguments(
         save_strategy="steps",
         save_steps=max(total // CHECKPOINTS_A_RUN, 1),
         save_total_limit=2,
-        report_to="none",
+        report_to=execution.report_to,
+        run_name=f"{run.suite}: {run.title}",
         disable_tqdm=True,
         remove_unused_columns=False,
         label_names=["labels"],
