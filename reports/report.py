@@ -63,8 +63,7 @@ def _make(results: Results, beside: Results | None, out: Path, made: Path, sourc
     for part in (page.TABLES, page.FIGURES):
         (made / part).mkdir()
     for record in results.records:
-        if record.config.method.choice:
-            verify(record, results.find)
+        verify(record, results.find)
     comparisons = compare(results.records, results.failures)
     maker = Sections(results, comparisons, made / page.FIGURES, margin)
     sections, names = [], maker.names()

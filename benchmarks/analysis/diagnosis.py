@@ -80,7 +80,8 @@ def _chosen(store: RunStore, run_ids: Sequence[str]) -> list[RunConfig]:
             raise InvalidInput(f"{store.trained_path(run_id)} is missing: only trained tensors can be looked into")
     if not whole:
         raise InvalidInput(f"{store.folder / 'runs'} holds no run of an adapter with its trained tensors beside it")
-    return [records[run_id].config for run_id in dict.fromkeys(run_ids or whole)]
+    reported = [run_id for run_id in whole if records[run_id].config.stage != "trial"]
+    return [records[run_id].config for run_id in dict.fromkeys(run_ids or reported)]
 
 
 def _routed(config: RunConfig) -> bool:

@@ -75,8 +75,8 @@ def choose(trials: Sequence[Trial]) -> Choice:
     for rate, own in tried.items():
         if {trial.seed for trial in own} != seeds:
             raise InvalidInput(f"trials at learning rate {rate:g} lack seeds that others have: no rate can be chosen")
-    scores = {rate: [trial.score for trial in own] for rate, own in tried.items()}
-    means = {rate: statistics.fmean(own) for rate, own in scores.items() if None not in own}
+    scores = scores_of(tried)
+    means = {rate: statistics.fmean(own) for rate, own in scores.items()}
     if not means:
         raise InvalidInput("no learning rate can be chosen: trials are missing or failed, or some diverged at every rate")
     best = max(means, key=means.__getitem__)
@@ -87,10 +87,10 @@ def choose(trials: Sequence[Trial]) -> Choice:
 
 def edge(trials: Sequence[Trial]) -> str | None:
     """The edge of the grid, "low" or "high", that the best rate lies on; low where all rates diverge."""
-    scores = {rate: [trial.score for trial in own] for rate, own in by_rate(trials).items()}
-    means = {rate: statistics.fmean(own) for rate, own in scores.items() if None not in own}
-    best = max(means, key=means.__getitem__) if means else min(scores)
-    return "low" if best == min(scores) else "high" if best == max(scores) else None
+    tried = by_rate(trials)
+    means = {rate: statistics.fmean(own) for rate, own in scores_of(tried).items()}
+    best = max(means, key=means.__getitem__) if means else min(tried)
+    return "low" if best == min(tried) else "high" if best == max(tried) else None
 
 
 def by_rate(trials: Iterable[Trial]) -> Mapping[float, list[Trial]]:
@@ -101,6 +101,12 @@ def by_rate(trials: Iterable[Trial]) -> Mapping[float, list[Trial]]:
     return tried
 
 
+def scores_of(tried: Mapping[float, Sequence[Trial]]) -> dict[float, list[float]]:
+    """The scores at each rate, but for those at which a trial diverged."""
+    scores = {rate: [trial.score for trial in own if trial.score is not None] for rate, own in tried.items()}
+    return {rate: own for rate, own in scores.items() if len(own) == len(tried[rate])}
+
+
 def trial_of(record: Record) -> Trial:
     """What a trial has found, from its record."""
     rate = record.config.recipe.learning_rate
@@ -108,7 +114,7 @@ def trial_of(record: Record) -> Trial:
 
 
 def verify(record: RunRecord, find: Callable[[str], Record | None]) -> None:
-    """Check the choice of a report run against the records of its trials.
+    """Check the choice of a report run, where it has one, against the records of its trials.
 
     Args:
         find: Gives the record of a run by its id, or None.
@@ -117,6 +123,8 @@ def verify(record: RunRecord, find: Callable[[str], Record | None]) -> None:
         InvalidInput: A trial is missing, is of something else, has another score; or the rule chooses otherwise.
     """
     choice, title = record.config.method.choice, f"{record.config.title} ({record.id})"
+    if choice is None:
+        return
     for trial in choice.trials:
         found = find(trial.id)
         if found is None:
@@ -128,9 +136,9 @@ def verify(record: RunRecord, find: Callable[[str], Record | None]) -> None:
             )
         if trial_of(found) != trial:
             raise InvalidInput(f"{title} has its learning rate by trial {trial.id}, whose record says otherwise")
-    ruled = choose(choice.trials)
-    if ruled != choice or record.config.recipe.learning_rate != choice.learning_rate:
-        raise InvalidInput(f"{title} has another learning rate than its trials choose, {ruled.learning_rate:g}")
+    ruled = choose(choice.trials).learning_rate
+    if not ruled == choice.learning_rate == record.config.recipe.learning_rate:
+        raise InvalidInput(f"{title} has another learning rate than its trials choose, {ruled:g}")
 
 
 def shifted(rate: float) -> float:
