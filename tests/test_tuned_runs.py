@@ -16,7 +16,7 @@ from benchmarks.records.schema import RunRecord
 from benchmarks.records.store import RunStore
 from mtl_lora import InvalidInput
 
-METHODS = "lora,mtl-lora,full"
+METHODS = "lora,full"
 SMALL = ["quick", "--tasks", "sense-north,sense-south", "--epochs", "1", "--batch-size", "8", "--max-train", "16"]
 SIZE = ["--max-eval", "12", "--budget", "28672", "--methods", METHODS, "--protocol", "tuned"]
 GRID = ["--rates", "2e-3,1e-3,4e-3", "--tuning-seeds", "100,101", "--seeds", "0,1"]
@@ -47,7 +47,6 @@ def test_every_arm_has_as_many_trials_on_dev_with_tuning_seeds_alone(store: RunS
     assert {r.config.seed for r in trials} == {100, 101}
     rates = {label: sorted({r.config.recipe.learning_rate for r in own}) for label, own in by_arm.items()}
     assert rates["full"] == pytest.approx([rate / 10 for rate in rates["lora"]])
-    assert rates["lora"] == rates["mtl-lora"]
 
 
 def test_report_runs_have_the_chosen_rate_fresh_seeds_and_the_test_split(store: RunStore) -> None:
@@ -89,7 +88,7 @@ def test_plan_says_how_many_trials_and_hours(store: RunStore, tmp_path: Path, ca
     assert mtl_lora("plan", *LINE, "--results", tmp_path) == 0
     told = capsys.readouterr().out
     assert "trials of every arm at learning rates 0.001, 0.002, 0.004 (full fine-tuning: a tenth of each)" in told
-    assert "0/6" in told and "0/2" in told and "24 of 24 runs to do, about" in told
+    assert "0/6" in told and "0/2" in told and "16 of 16 runs to do, about" in told
     assert mtl_lora("plan", *LINE, "--results", store.folder) == 0
     assert "0 of " in capsys.readouterr().out
 
@@ -157,7 +156,7 @@ def test_the_report_shows_choices_trials_and_curves_and_counts_no_trial(store: R
     assert mtl_lora("report", "--results", store.folder, "--out", tmp_path) == 0
     [table] = tmp_path.glob("tables/*-tuning.csv")
     rows = list(csv.DictReader(table.open()))
-    assert [row["method"] for row in rows] == ["lora", "mtl-lora", "full"]
+    assert [row["method"] for row in rows] == ["lora", "full"]
     for row in rows:
         records = [r for r in of_stage(store, None) if r.config.method.label == row["method"]]
         choice = records[0].config.method.choice
