@@ -29,6 +29,7 @@ lock:
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 # The five methods on GLUE at three budgets with three seeds, 800 training rows a task: about an hour and a half on two cores.
 nlu: .venv/installed

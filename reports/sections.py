@@ -219,7 +219,7 @@ class Sections:
             for budget in family[0].budgets
             if all(budget in comparison.budgets for comparison in family)
         }
-        conflicts = [comparison.conflict for comparison in family]
+        conflicts = [comparison.conflict for comparison in family if comparison.conflict is not None]
         points = [across_conflicts(budget, dict(zip(conflicts, own, strict=True))) for budget, own in tests.items()]
         tables = [conflict_table(family, budget, own, f"{name}-{budget}") for budget, own in tests.items()]
         drawn = [conflict_against_score(family, tests, self.figures, name)] if tests else []

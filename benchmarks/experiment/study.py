@@ -75,7 +75,7 @@ class Study:
                 "protocol paper follows the released commonsense scripts: a causal model that generates answers"
             )
         for choice in self.methods:
-            dataclasses.replace(self.recipe, **choice.recipe)  # says which setting is wrong
+            self.recipe.with_values(choice.recipe)  # says which setting is wrong
         for name in ("max_train", "max_eval"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise InvalidInput(f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
@@ -191,7 +191,7 @@ class Study:
         label, budget = arm
         method = self.fits[arm].method
         own = {**next(c.recipe for c in self.methods if c.label == label), **(own or {})}
-        recipe, backbone, mode = dataclasses.replace(self.recipe, **own), self.backbone, self.mode
+        recipe, backbone, mode = self.recipe.with_values(own), self.backbone, self.mode
         if self.protocol == "paper":
             assert isinstance(mode, Generation)
             recipe, backbone, mode = as_released(method.name, recipe, backbone, mode)

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +49,11 @@ class Recipe:
     dropout: float = 0.0
     sampling: str = "proportional"
     temperature: float = 1.0
+
+    def with_values(self, values: Mapping[str, float]) -> Recipe:
+        """This recipe with other values for some of its numbers; InvalidInput where one means nothing."""
+        changed: dict[str, Any] = {**values}
+        return dataclasses.replace(self, **changed)
 
     def __post_init__(self) -> None:
         if self.sampling not in SAMPLING:

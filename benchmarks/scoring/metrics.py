@@ -130,10 +130,14 @@ def _resampled_scores(rows: Scored) -> np.ndarray:
         return np.array([task_score(resample) for resample in _of_queries(rows)])
     labels, parts = rows.labels[:, None], []
     for weights in draw(np.random.default_rng(0), len(labels), BOOTSTRAP_RESAMPLES):
-        judged = ((rows.confidence if name == "average_precision" else rows.predictions) for name in rows.task.metrics)
-        scores = [WEIGHTED[name](weights, labels, of[:, None]) for name, of in zip(rows.task.metrics, judged, strict=True)]
+        scores = [WEIGHTED[name](weights, labels, _judged(rows, name)[:, None]) for name in rows.task.metrics]
         parts.append(np.mean(scores, axis=0)[:, 0])
     return np.concatenate(parts)
+
+
+def _judged(rows: Scored, metric: str) -> np.ndarray:
+    """What a metric compares with the labels."""
+    return rows.confidence if metric == "average_precision" and rows.confidence is not None else rows.predictions
 
 
 def _of_queries(rows: Scored) -> Iterator[Scored]:

@@ -61,6 +61,10 @@ class Entry:
     peak: int = 0
     result: Any = None
 
+    def run(self) -> None:
+        """Do the work, and keep what it gives."""
+        self.result = self.work()
+
 
 def entries(backbone: str, source: Source, rows: int) -> list[Entry]:
     """Training steps on one batch of ``commonsense``; scoring ``rows`` rows of each of its tasks, untrained, in float32."""
@@ -68,11 +72,13 @@ def entries(backbone: str, source: Source, rows: int) -> list[Entry]:
     data = [load_task(task, source, "test", 4 * size, rows) for task in find_suite("commonsense").tasks]
     tokenizer = source.tokenizer(backbone, None)
 
-    def model(method: Method | None) -> nn.Module:
-        base = source.model(backbone, None, torch.float32, language=True)
-        base.config.use_cache = False
-        names = [own.task.name for own in data]
-        return base if method is None else AdaptedModel(base, method, names, PRESET.backbone.targets)
+    def base() -> Any:  # what peft and lm_eval take is a model of their own types
+        model = source.model(backbone, None, torch.float32, language=True)
+        model.config.use_cache = False
+        return model
+
+    def adapt(method: Method) -> AdaptedModel:
+        return AdaptedModel(base(), method, [own.task.name for own in data], PRESET.backbone.targets)
 
     def batches(mode: AnswerMode) -> list[Batch]:
         _, test = encode(data, tokenizer, mode, PRESET.backbone.max_length)
@@ -84,13 +90,13 @@ def entries(backbone: str, source: Source, rows: int) -> list[Entry]:
     batch, widths = Collator(Cloze(), tokenizer)(list(train.select(order[:size]))), lengths(train)[order].reshape(-1, size)
     padding = 1 - widths.sum() / (size * widths.max(1).sum())
     config = peft.LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules=list(PRESET.backbone.targets))
-    bare, adapted = (LanguageModel(model(method), ()).eval() for method in (HeadsOnly(), LoRA(rank=RANK)))
+    bare, adapted = (LanguageModel(adapt(method), ()).eval() for method in (HeadsOnly(), LoRA(rank=RANK)))
     options, responses = batches(Cloze(norm="none")), batches(Likelihood())
     return [
-        Entry("training step: PEFT LoRA, all logits", peft_step(peft.get_peft_model(model(None), config), batch)),
-        Entry("training step: LoRA", step(LanguageModel(model(LoRA(rank=RANK)), ()), batch), padding),
-        Entry("training step: MTL-LoRA", step(LanguageModel(model(MTLLoRA(rank=RANK)), ()), batch)),
-        harness(HFLM(pretrained=model(None).eval(), tokenizer=tokenizer, backend="causal"), data),
+        Entry("training step: PEFT LoRA, all logits", peft_step(peft.get_peft_model(base(), config), batch)),
+        Entry("training step: LoRA", step(LanguageModel(adapt(LoRA(rank=RANK)), ()), batch), padding),
+        Entry("training step: MTL-LoRA", step(LanguageModel(adapt(MTLLoRA(rank=RANK)), ()), batch)),
+        harness(HFLM(pretrained=base().eval(), tokenizer=tokenizer, backend="causal"), data),
         Entry("cloze", lambda: torch.cat([_predict(bare, batch) for batch in options]), scoring_padding(bare, options)),
         Entry("cloze: LoRA", lambda: torch.cat([_predict(adapted, batch) for batch in options])),
         Entry("likelihood: every option whole", lambda: torch.cat([_whole(adapted, batch) for batch in responses])),
@@ -143,7 +149,8 @@ def _predict(model: LanguageModel, batch: Batch) -> torch.Tensor:
 
 @torch.no_grad()
 def _whole(model: LanguageModel, batch: Batch) -> torch.Tensor:
-    return likeliest(score_whole(model.backbone, **batch))
+    scores = score_whole(model.backbone, **batch)  # type: ignore[arg-type]  # all of them tensors
+    return likeliest(scores)
 
 
 def scoring_padding(model: LanguageModel, batches: list[Batch]) -> float:
@@ -170,7 +177,7 @@ def race(found: list[Entry], rounds: int) -> None:
     for number in range(rounds + 1):
         for entry in found:
             if number:
-                entry.seconds.append(_seconds(lambda entry=entry: setattr(entry, "result", entry.work())))
+                entry.seconds.append(_seconds(entry.run))
             else:
                 entry.peak = peak_bytes(entry.work)
         print(f"  round {number}/{rounds}", flush=True)

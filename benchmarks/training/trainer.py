@@ -21,7 +21,7 @@ from benchmarks.records import schema
 from benchmarks.records.config import Recipe, RunConfig
 from benchmarks.records.store import write_whole
 from benchmarks.training.divergence import Diverged
-from mtl_lora import InvalidInput, load_trained, save_trained
+from mtl_lora import AdaptedModel, InvalidInput, load_trained, save_trained
 
 CHECKPOINTS_A_RUN = 10
 STATE_FILE = "trained.safetensors"
@@ -110,7 +110,7 @@ class AdapterTrainer(Trainer):
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         optimizer = super().create_optimizer(model)
-        backbone = self.model.backbone
+        backbone: AdaptedModel = self.model.backbone  # type: ignore[union-attr,assignment]  # a TaskModel
         factors = {id(backbone.get_parameter(name)): factor for name, factor in backbone.rate_factors().items()}
         if set(factors.values()) - {1.0}:
             optimizer.param_groups = [

@@ -170,7 +170,7 @@ def _released(config: RunConfig) -> dict[str, Setting] | None:
 
 def _of_all(config: RunConfig) -> RunConfig:
     """With the recipe of all, also where the method has its own."""
-    return replace(config, recipe=replace(config.recipe, **(config.method.instead or {})))
+    return replace(config, recipe=config.recipe.with_values(config.method.instead or {}))
 
 
 def _common(config: RunConfig, *free: str) -> str:
@@ -182,7 +182,7 @@ def by_conflict(comparisons: list[Comparison]) -> list[list[Comparison]]:
     """Those that differ in nothing but the conflict of their data, several at least, in its order; of data that differ in
     more at the same conflict the ones with most runs."""
     families = _families(comparisons, lambda config: _common(config, "conflict", "data"))
-    largest = [{c.conflict: c for c in reversed(family)} for family in families]
+    largest = [{c.conflict: c for c in reversed(family) if c.conflict is not None} for family in families]
     return [[family[conflict] for conflict in sorted(family)] for family in largest if len(family) > 1]
 
 
@@ -192,7 +192,7 @@ def by_pictures(comparisons: list[Comparison]) -> list[list[Comparison]]:
     def but_for_pictures(config: RunConfig) -> str:
         return _common(replace(config, answering=(config.answering or {}) | {"pictures": None}))
 
-    families = [sorted(family, key=lambda c: c.pictures) for family in _families(comparisons, but_for_pictures)]
+    families = [sorted(family, key=lambda c: c.pictures or "") for family in _families(comparisons, but_for_pictures)]
     return [family for family in families if family[0].pictures == "own"]
 
 
@@ -285,7 +285,8 @@ def _unanswered(records: list[RunRecord]) -> float | None:
 def _unfinished(records: list[RunRecord], failures: list[FailureRecord]) -> list[str]:
     """Where runs diverged or failed: numbers of the others alone are numbers of those that went well."""
     ended: dict[tuple[str, int], list[RunRecord | FailureRecord]] = {}
-    for record in (*records, *failures):
+    every: list[RunRecord | FailureRecord] = [*records, *failures]
+    for record in every:
         ended.setdefault((record.config.method.label, record.config.budget), []).append(record)
     lines = []
     for (label, budget), own in ended.items():
@@ -306,11 +307,12 @@ def _caveats(records: list[RunRecord]) -> list[str]:
         lines.append("Some of these runs were made from a checkout with uncommitted changes.")
     if not all(s.git for s in surroundings):
         lines.append("Some of these runs were made outside a checkout: the revision of their code is not known.")
-    for what, values in {
-        "revisions of the code": [s.git and s.git.revision for s in surroundings],
+    differing: dict[str, list[str | None]] = {
+        "revisions of the code": [s.git.revision if s.git else None for s in surroundings],
         "package versions": [json.dumps(s.packages) for s in surroundings],
         "hardware": [s.hardware for s in surroundings],
-    }.items():
+    }
+    for what, values in differing.items():
         if len(set(values)) > 1:
             lines.append(f"These runs were made with {len(set(values))} different {what}.")
     return lines

@@ -39,7 +39,8 @@ class Results:
                     self._take(store, checked_record(path), checks)
                 except InvalidInput as error:
                     print(f"left out: {error}", file=sys.stderr)
-        self._by_id: dict[str, Record] = {record.id: record for record in (*self.failures, *self.records)}
+        every: list[Record] = [*self.failures, *self.records]
+        self._by_id = {record.id: record for record in every}
         if not self.records:
             raise InvalidInput(f"no run records in {folder / 'runs'}: `mtl-lora run` makes them")
 

@@ -120,8 +120,10 @@ def _scatter(axes: Axes, stage: dict[str, Any]) -> None:
     for i, (task, points) in enumerate(stage["points"].items()):
         marker = MARKERS[i % len(MARKERS)]
         colour = COLOURS[i % len(COLOURS)]
+        x, y = zip(*points, strict=True)
         axes.scatter(
-            *zip(*points, strict=True),
+            x,
+            y,
             s=14,
             color=colour,
             marker=marker,

@@ -66,7 +66,11 @@ def draw_samples(comparison: Comparison, results: Results, source: Source | None
     for task in suite.select(config.tasks):
         if task.pictures or task.picture_column:
             answers = {label: table[table["task"] == task.name].set_index("row") for label, table in tables.items()}
-            asked = _generated(task, config, answers) if task.conflict is not None else _loaded(task, config, source)
+            if task.conflict is not None:
+                asked = _generated(task, config, answers)
+            else:
+                assert source is not None
+                asked = _loaded(task, config, source)
             drawing = _drawn(f"{task.name}: {task.summary}\n{about}", task, _samples(task, asked, answers))
             caption = f"{task.name}: the first scored pictures with every method's answer; {about}."
             figures.append(save(drawing, out, f"samples-{suite.name}-{task.name}", caption))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def parameters_against_tasks(comparison: Comparison, folder: Path, name: str) ->
             rows, min(COLUMNS, len(names)), figsize=(12, 0.9 + 2.7 * rows), squeeze=False, constrained_layout=True
         )
         for axes, task in zip(panels.flat, names, strict=False):
-            _curves(axes, comparison, lambda entry, task=task: (entry.groups if groups else entry.tasks)[task])
+            _curves(axes, comparison, partial(_cell_of, task, bool(groups)))
             axes.set_title(task)
         for axes in panels.flat[len(names) :]:
             axes.set_axis_off()
@@ -112,6 +113,11 @@ def pareto_front(points: list[tuple[int, float]]) -> list[int]:
         if not front or points[place][1] > points[front[-1]][1]:
             front.append(place)
     return front
+
+
+def _cell_of(task: str, groups: bool, entry: Entry) -> Cell:
+    """A method's score on a task, or on a group of tasks."""
+    return (entry.groups if groups else entry.tasks)[task]
 
 
 def _curves(axes: Axes, comparison: Comparison, value: Callable[[Entry], Cell]) -> None:
@@ -190,7 +196,8 @@ def _write_contests(axes: Axes, paired: PairedTests, entries: list[Entry], limit
             found = paired.difference(first.label, second.label)
             if found is None:
                 continue
-            by_task = [paired.difference(first.label, second.label, task).value for task in first.tasks]
+            of_tasks = [paired.difference(first.label, second.label, task) for task in first.tasks]
+            by_task = [difference.value for difference in of_tasks if difference]
             star, weight = ("*", "bold") if found.significant else ("", "normal")
             text = f"{found.value:+.1f}{star}\n{sum(d > 0 for d in by_task)}:{sum(d < 0 for d in by_task)}"
             colour = "white" if found.significant and abs(found.value) > 0.6 * limit else "black"
@@ -245,7 +252,7 @@ def _across(
     for comparison, paired in zip(family, tests, strict=True):
         for entry in paired.entries:
             found = value(paired, entry)
-            if found:
+            if found and comparison.conflict is not None:
                 lines.setdefault(entry.label, []).append((comparison.conflict, *found, entry))
     for points in lines.values():
         conflicts, means, halves, entries = zip(*points, strict=True)

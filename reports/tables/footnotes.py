@@ -108,7 +108,7 @@ def _answering(config: RunConfig) -> list[str]:
     if config.answering is None:
         return []
     settings = ", ".join(f"{name} {value}" for name, value in config.answering.items() if name != "way")
-    mode = config.answering["way"]
+    mode = str(config.answering["way"])
     return [f"Answered by {mode}: {answer_modes()[mode].summary}{f' ({settings})' if settings else ''}."]
 
 
@@ -116,7 +116,7 @@ def _released(entries: list[Entry]) -> list[str]:
     """Where methods differ in more than the method."""
     if not entries[0].released:
         return []
-    own = [f"{e.label} {', '.join(f'{k} {v}' for k, v in e.released.items())}" for e in entries]
+    own = [f"{e.label} {', '.join(f'{k} {v}' for k, v in (e.released or {}).items())}" for e in entries]
     return [
         "Protocol paper: every method at the released rank, whatever its parameters (off budget: against plain LoRA's), "
         f"and with the settings of its own script: {'; '.join(own)}."

@@ -27,13 +27,13 @@ def score_table(comparison: Comparison, budget: int, paired: PairedTests, name: 
     """A row a task (or group of tasks), a column a method, then the suite's score and what the methods cost."""
     entries, majority = comparison.at(budget), comparison.majority
     head = ["tasks" if comparison.groups else "task", "majority", *(entry.label for entry in entries)]
+    table: list[list[Text | str]] = []
     if comparison.groups:
         table = [
             [group, f"{sum(majority[t] for t in tasks) / len(tasks):.1f}", *(_score(e.groups[group], e) for e in entries)]
             for group, tasks in comparison.groups.items()
         ]
     else:
-        table = []
         for task in majority:
             best = paired.best(task)
             cells = [_score(e.tasks[task], e, e.label == best, _at(majority[task], e, task)) for e in entries]
@@ -74,7 +74,7 @@ def control_table(comparison: Comparison, paired: PairedTests, label: str, name:
     comparison: the method's entries by the kind of pictures, its own first.
     """
     own, *others = comparison.entries
-    table = []
+    table: list[list[Text | str]] = []
     for task, majority in (comparison.majority | {MEAN: mean_majority(comparison)}).items():
         scores = [_score(entry.score if task == MEAN else entry.tasks[task], entry) for entry in comparison.entries]
         worth = [difference(paired.difference(own.label, other.label, task), own, other) for other in others]
@@ -97,7 +97,7 @@ def long_table(comparisons: list[Comparison]) -> Table:
     columns = ["comparison", "suite", "conflict", "backbone", "protocol", "split", "pictures", "setting"]
     columns += ["budget", "method", "rank", "parameters", "task", "metrics"]
     columns += [MEAN, "spread_over_seeds", "standard_error_over_rows", "seeds", "majority"]
-    table = []
+    table: list[list[Text | str]] = []
     for number, comparison in enumerate(comparisons, 1):
         config = comparison.config
         conflict = "" if comparison.conflict is None else comparison.conflict
