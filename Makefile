@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quick test test-slow lint lock nlu
+.PHONY: quick test test-slow test-soak lint lock nlu
 
 .venv/installed: pyproject.toml requirements.lock
 	$(PYTHON) -m venv .venv
@@ -21,6 +21,10 @@ test: .venv/installed
 # The tests that `make test` leaves out.
 test-slow: .venv/installed
 	$(BIN)/pytest -m slow
+
+# Grids whose processes and nodes are killed again and again: half an hour on a quiet machine.
+test-soak: .venv/installed
+	$(BIN)/pytest -m soak
 
 # The versions that are installed here become those that `make` installs everywhere.
 lock:

@@ -115,8 +115,11 @@ BAD = {
     "setting": (["commonsense", *GENERATED, "--answer", "generation:beams=4"], "unknown setting of generation 'beams'"),
     "loss": (["commonsense", *GENERATED, "--answer", "generation:loss=none"], "unknown loss 'none'; known: response, all"),
     "texts": (["nlu", *ENCODED, "--answer", "heads:texts=x"], "unknown reading of texts 'x'; known: together, apart"),
-    "protocol": (["commonsense", *ENCODED, "--protocol", "mine"], "unknown protocol 'mine'; known: matched, paper"),
-    "budget": (["commonsense", *GENERATED, "--protocol", "paper"], "--budget goes with protocol matched"),
+    "protocol": (
+        ["commonsense", *ENCODED, "--protocol", "mine"],
+        "unknown protocol 'mine'; known: matched, tuned",
+    ),
+    "budget": (["commonsense", *GENERATED, "--protocol", "paper"], "--budget goes with other protocols"),
     "method": (
         ["commonsense", *GENERATED[:-2], "--protocol", "paper", "--methods", "full"],
         "unknown method of protocol paper 'full'; known: lora, dora, multilora, moelora, mtl-lora",

@@ -74,13 +74,13 @@ def explicit(updates: list[torch.Tensor]) -> torch.Tensor:
 
 
 @torch.no_grad()
-def test_overlap_is_the_cosine_of_what_merging_adds(method: Method) -> None:
-    model = adapted_llama(method).double()
+def test_overlap_is_the_cosine_of_what_merging_adds(folding: Method) -> None:
+    model = adapted_llama(folding).double()
     updates = []
     for task in range(len(TASKS)):
         parts = []
         for _, layer in model.layers():
-            scale = method.output_scale(layer._params(), layer.weight)
+            scale = folding.output_scale(layer._params(), layer.weight)
             merged = layer.merged_weight(task) if scale is None else layer.merged_weight(task) / scale[:, None]
             parts.append((merged - layer.weight).flatten())
         updates.append(torch.cat(parts))

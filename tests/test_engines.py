@@ -93,7 +93,9 @@ def test_what_fails_is_recorded_and_the_others_are_done(
     assert (failure.status, failure.config.method.name) == ("failed", "dora")
     assert "a larger --accumulation" in failure.failure.message
     assert "in fail" in store.traceback_path(failure.id).read_text()
-    assert f"({failure.id}): failed at step 0: out of memory" in capsys.readouterr().out.splitlines()[-1]
+    assert (
+        f"({failure.id}): failed at step 0: more memory is needed than there is" in capsys.readouterr().out.splitlines()[-1]
+    )
 
     assert mtl_lora(*arguments) == 1  # not tried again unasked
     assert "3 runs, 2 finished already, 1 failed (--retry-failed does them again)" in capsys.readouterr().out
@@ -134,7 +136,7 @@ def test_a_stopped_grid_ends_at_once_and_goes_on_later(sent: int, one_by_one: Ru
     process.send_signal(sent)
     assert process.wait(timeout=20) == 130
     assert process.stderr.read() == "mtl-lora: stopped; the same command goes on from here\n"
-    assert not [worker for worker in workers if worker.is_running()]
+    assert not [worker for worker in workers if worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE]
     assert not list(tmp_path.glob("checkpoints/*.lease"))
     assert mtl_lora(*run_arguments(tiny, tmp_path, *more)) == 0
     assert_same(RunStore(tmp_path), one_by_one, {record.id for record in RunStore(tmp_path).finished()})

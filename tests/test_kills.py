@@ -20,7 +20,7 @@ from benchmarks.records.store import RunStore
 KILLS = 20
 GRID = ["--methods", "lora,dora,multilora,moelora,mtl-lora,heads-only", "--seeds", "0,1", "--workers", "2"]
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.soak
 
 
 @pytest.fixture(scope="module")

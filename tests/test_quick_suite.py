@@ -58,7 +58,7 @@ def test_the_report_shows_domains_conflict_and_references(
     finished: RunStore, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     assert mtl_lora("report", "--results", finished.folder, "--out", tmp_path) == 0
-    text = (tmp_path / "index.md").read_text()
+    text = "\n".join(path.read_text() for path in (tmp_path / "index.md", *(tmp_path / "tables").glob("*.md")))
     for wanted in (
         "| nlu ",
         "| commonsense ",
@@ -71,7 +71,7 @@ def test_the_report_shows_domains_conflict_and_references(
         assert wanted in text, wanted
     drawn = {path.stem for path in (tmp_path / "figures").glob("*.png")}
     assert {"quick-conflict", *(f"samples-quick-caption-{reader}" for reader in READERS)} <= drawn
-    assert {f"quick-{i}-{what}" for i in (1, 2) for what in ("parameters", "parameters-tasks", "wins")} <= drawn
+    assert sum(name.startswith("quick-") and name.endswith("-parameters") for name in drawn) == 2
     table = pd.read_csv(tmp_path / "tables" / "scores.csv")
     assert set(table["conflict"]) == {0.0, 1.0} and len(table) == 2 * (2 * 3 + 2) * 9
 

@@ -16,7 +16,7 @@ from tiny_mirror import make_mirror
 from benchmarks.records.store import RunStore
 
 ray_cluster = pytest.importorskip("ray.cluster_utils")
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.soak
 GRID = ["--methods", "lora,dora,multilora,moelora,mtl-lora,full", "--engine", "ray", "--address"]
 NODE = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
 

@@ -124,7 +124,9 @@ class Backbones(Location):
         if not self._on_hub(model):
             return self.identity(model, revision)
         pinned = PINNED.get((model, revision), {})
-        return WeightsIdentity(**pinned) if "weights_sha256" in pinned else None
+        if "weights_sha256" not in pinned:
+            return None
+        return WeightsIdentity(pinned["weights_sha256"], pinned.get("config_sha256"), pinned.get("tokenizer_sha256"))
 
     def _on_hub(self, model: str) -> bool:
         return self.mirror is None and model != WORLD_ENCODER.name and not _is_path(model)

@@ -84,7 +84,10 @@ class Results:
 
     def speed(self) -> dict[str, dict[str, Any]]:
         """What the speed benchmark measured, by the name of its file."""
-        return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(self.folder.glob("speed/*.json"))}
+        return {
+            path.stem: json.loads(path.read_text(encoding="utf-8"))
+            for path in sorted(self.folder.glob("speed/speed-*.json"))
+        }
 
     @cached_property
     def published(self) -> pd.DataFrame:
