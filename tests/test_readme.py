@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 import typer
-from conftest import RESULTS, tiny_llama, tokens
 from safetensors import safe_open
+from tiny_models import tiny_llama, tokens
+from tiny_study import RESULTS
 
 from benchmarks.cli import app
 

@@ -4,7 +4,7 @@ Scores vary for two reasons: which rows were scored, the same ones for all seeds
 The bootstrap over rows tells the variance by the first, the seeds themselves the variance by the second, and few seeds tell
 it badly. Both together are judged by the critical value of Cochran and Cox (Experimental Designs, 1957): the quantiles of
 the normal distribution and of Student's t, weighted by the two variances; and never by less than Student's t over the seeds.
-Neither is enough by itself: tests/test_differences.py simulates when each calls too much significant.
+Neither is enough by itself: tests/reports/test_differences.py simulates when each calls too much significant.
 """
 
 from __future__ import annotations

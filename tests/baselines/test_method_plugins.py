@@ -1,0 +1,92 @@
+"""A method of another installed package: an entry point names its module, and it is a method like any other."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from baselines.lora import LoRA
+from mtl_lora import InvalidInput, find_method, register
+
+METHOD = """
+from dataclasses import dataclass
+from typing import ClassVar
+
+from baselines.lora import LoRA
+from mtl_lora import register
+
+
+@register
+@dataclass(frozen=True)
+class HalfLoRA(LoRA):
+    name: ClassVar[str] = "half-lora"
+    summary: ClassVar[str] = "LoRA of half the size"
+
+    share: float = 0.5
+
+    @property
+    def scaling(self) -> float:
+        return self.share * super().scaling
+"""
+USE = """
+from benchmarks.experiment.parsing import parse_methods
+from benchmarks.training.model import method_source
+from mtl_lora import find_method
+
+beyond, (chosen,) = parse_methods("beyond"), parse_methods("half-lora:share=0.25")
+method = find_method(chosen.name)(rank=4, alpha=8, **chosen.settings)
+print(method.scaling, "half-lora" in [choice.label for choice in beyond], method_source("half-lora"))
+print([choice.label for choice in parse_methods("all")])
+"""
+
+
+def in_a_process(package: Path, *arguments: str) -> list[str]:
+    """The lines that Python prints with that package installed."""
+    path = os.pathsep.join([str(package), str(Path(__file__).parents[2])])
+    command, environment = [sys.executable, *arguments], os.environ | {"PYTHONPATH": path}
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.splitlines()
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A folder of one installed package with a method."""
+    (tmp_path / "half_lora.py").write_text(METHOD)
+    about = tmp_path / "half_lora-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: half-lora\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[mtl_lora.methods]\nhalf-lora = half_lora\n")
+    return tmp_path
+
+
+def test_a_method_of_another_package_is_parsed_made_and_hashed_as_others_are(package: Path) -> None:
+    used, paper = in_a_process(package, "-c", USE)
+    assert used.split() == ["0.5", "True", hashlib.sha256((package / "half_lora.py").read_bytes()).hexdigest()]
+    assert paper == "['lora', 'dora', 'multilora', 'moelora', 'mtl-lora']"
+
+
+def test_it_is_listed_among_those_beyond_the_paper_without_being_loaded(package: Path) -> None:
+    show = "import sys; from benchmarks.cli import app; app(['list'], standalone_mode=False); print('torch' in sys.modules)"
+    *lines, loaded = in_a_process(package, "-c", show)
+    heading = next(i for i, line in enumerate(lines) if line.startswith("methods beyond the paper"))
+    (place,) = [i for i, line in enumerate(lines) if line.startswith("  half-lora ")]
+    assert heading < place < lines.index("answer modes") and lines[place].endswith(
+        "LoRA of half the size; settings share=0.5"
+    )
+    assert loaded == "False"
+
+
+def test_a_name_that_another_method_has_is_refused() -> None:
+    @dataclass(frozen=True)
+    class Other(LoRA):
+        name: ClassVar[str] = "lora"
+
+    with pytest.raises(InvalidInput, match=r"method lora of test_method_plugins has the name of one of baselines\.lora"):
+        register(Other)
+    assert find_method("lora") is LoRA
