@@ -26,17 +26,18 @@ def run_tuned(studies: Sequence[Study], store: RunStore, do: Callable[[Sequence[
     The same command goes on from what is finished, and chooses as before.
 
     Args:
-        do: Does runs that have no record yet, and gives whether all have finished.
+        do: Does runs that have no record yet, or all, and gives whether all have finished. It gets every run once.
 
     Returns:
         Whether every arm has a learning rate and all report runs have finished.
     """
     finished = True
     for study in studies:
-        done, trials = None, Trials.of(study, store)
-        while trials != done:  # the grid grows by what they find
-            do([Job(run, study.on_dev) for run in trials.in_order()])
-            done, trials = trials, Trials.of(study, store)
+        trials, done = Trials.of(study, store), set[str]()
+        while left := [run for run in trials.in_order() if run.id not in done]:  # the grid grows by what trials find
+            do([Job(run, study.on_dev) for run in left])
+            done |= {run.id for run in left}
+            trials = Trials.of(study, store)
         choices, without = trials.choices(store)
         for line in without:
             print(line)
