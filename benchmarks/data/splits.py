@@ -66,7 +66,8 @@ def load_task(task: Task, source: Source, split: str, max_train: int | None, max
         scored = pool.select(dev)
     scored = (_one_a_picture(scored) if task.captions else scored).take(min(max_test or len(scored), len(scored)))
     if not len(train) or not len(scored):
-        raise InvalidInput(f"task {task.name} has no rows to {'score' if len(train) else 'train on'}")
+        lacking = "train on" if not len(train) else "score" if split == "test" else f"set apart (dev): it has {len(pool)}"
+        raise InvalidInput(f"task {task.name} has no rows to {lacking}")
     if task.pictures and task.pictures.config is not None:
         train, pictures = book(task.train_split).by_content(train)
         scored, more = book(task.test_split if split == "test" else task.train_split).by_content(scored)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from datasets import Dataset
 from tiny_cli import mtl_lora, run_arguments
-from tiny_mirror import make_mirror
+from tiny_mirror import ENCODER, make_mirror
 from tiny_pictures import SEQ2SEQ, VISION, make_pictures
 
 from benchmarks.data.columns import read_rows
@@ -122,6 +122,14 @@ def test_bad_rows_and_cards_are_one_line(case: str, copy: Path, tmp_path: Path, 
     line = refused(run_arguments(copy, tmp_path, "--tasks", "cola", "--methods", "lora", "--budget", "9000"), capfd)
     assert message in line
     assert not list(tmp_path.glob("runs/*"))
+
+
+def test_too_few_rows_to_set_any_apart_is_one_line(copy: Path, tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    """Trials are scored on a tenth of the training rows, which is none of nine."""
+    rows(lambda table: table.head(9))(copy / GLUE)
+    options = ["--mirror", copy, "--backbone", ENCODER, "--targets", "query,value,dense", "--budget", "9000"]
+    tuned = ["run", "nlu", *options, "--tasks", "cola", "--methods", "lora", "--protocol", "tuned", "--results", tmp_path]
+    assert refused(tuned, capfd) == "mtl-lora: task cola has no rows to set apart (dev): it has 9"
 
 
 JSON = {
