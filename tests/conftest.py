@@ -12,7 +12,7 @@ os.environ["MTL_LORA_WORKERS"] = "1"  # starting one takes longer than most test
 import pytest
 from tiny_models import ALL_METHODS, method_id
 
-from benchmarks.scoring import metrics
+from benchmarks.scoring import evaluate
 from mtl_lora import Method
 
 
@@ -28,19 +28,19 @@ def folding(request: pytest.FixtureRequest) -> Method:
     return request.param
 
 
-RESAMPLES = metrics.BOOTSTRAP_RESAMPLES
+RESAMPLES = evaluate.BOOTSTRAP_RESAMPLES
 
 
 @pytest.fixture(scope="session", autouse=True)
 def few_resamples() -> None:
     """Standard errors of scores from few resamples: they are most of the time of a tiny run."""
-    metrics.BOOTSTRAP_RESAMPLES = 10
+    evaluate.BOOTSTRAP_RESAMPLES = 10
 
 
 @pytest.fixture
 def resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many as runs take."""
-    monkeypatch.setattr(metrics, "BOOTSTRAP_RESAMPLES", RESAMPLES)
+    monkeypatch.setattr(evaluate, "BOOTSTRAP_RESAMPLES", RESAMPLES)
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ ROOMS = [
     "benchmarks.scoring",
     "benchmarks.sources",
     "benchmarks.suites",
+    "benchmarks.metrics",
     "benchmarks.world",
     "benchmarks.records",
     "benchmarks.progress",

@@ -221,7 +221,7 @@ class Heads(AnswerMode):
         self, task: Task, outputs: dict[str, np.ndarray], tokenizer: PreTrainedTokenizerBase
     ) -> dict[str, np.ndarray | list[str]]:
         found = super().answers(task, outputs, tokenizer)
-        return found | {"confidence": outputs["confidence"].astype(np.float32)} if task.ranked else found
+        return found | {"confidence": outputs["confidence"].astype(np.float32)} if task.needs_confidence else found
 
 
 def _sizes(tasks: Sequence[Task]) -> dict[str, int]:

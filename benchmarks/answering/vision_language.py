@@ -19,7 +19,7 @@ from benchmarks.answering.base import AnswerMode, Batch, TaskModel, pad
 from benchmarks.answering.causal_lm import write_greedily, written
 from benchmarks.answering.image_embedding import PictureEmbedding
 from benchmarks.answering.log_likelihood import IGNORED, answer_loss
-from benchmarks.scoring.free_form import normal
+from benchmarks.metrics.texts import normal
 from benchmarks.suites.spec import Task
 from mtl_lora import AdaptedModel, InvalidInput, trained_tensors
 from mtl_lora.errors import unknown

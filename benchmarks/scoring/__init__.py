@@ -1,1 +1,1 @@
-"""What predictions are worth: metrics, their sampling error, and many resamples at once."""
+"""What a task's predictions are worth: its score, the sampling error of that, and many resamples at once."""

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
+from benchmarks.metrics.registry import METRICS
 from mtl_lora.errors import InvalidInput, unknown
 
 # Fields of a task outside its definition: for readers, where its rows come from, and what a run names by itself.
@@ -58,8 +59,8 @@ class Task:
     query_column: rows of a query are ranked among themselves, and no query that is scored occurs in training.
     split_by_query: the published splits share queries: only a fifth of them, chosen by hash, is scored.
     balanced: in training, rows are weighted so that every class counts alike, for all methods.
-    metrics: names in ``benchmarks.scoring.metrics``, of written answers in ``benchmarks.scoring.free_form``; the task's
-    score is their mean, as GLUE averages them. more_metrics: told beside the score.
+    metrics: names in ``benchmarks.metrics``; the task's score is their mean, as GLUE averages them. more_metrics: told
+    beside the score.
     head: tasks that name the same head share it; None for a head of its own. group: under which tables sum tasks up.
     conflict: between the tasks, for generated data alone.
     """
@@ -115,9 +116,9 @@ class Task:
         return len(self.labels) or 1
 
     @property
-    def ranked(self) -> bool:
-        """Whether its score needs how sure a model is, besides the class."""
-        return "average_precision" in self.metrics
+    def needs_confidence(self) -> bool:
+        """Whether a metric needs the model's confidence besides its answer."""
+        return any(METRICS[name].confidence for name in (*self.metrics, *self.more_metrics))
 
     @property
     def head_name(self) -> str:

@@ -12,9 +12,9 @@ from transformers import PreTrainedTokenizerBase
 
 from benchmarks.answering.base import OUTPUTS, AnswerMode
 from benchmarks.data.splits import TaskData
+from benchmarks.metrics.base import Rows
 from benchmarks.records.schema import TaskScore
-from benchmarks.scoring.free_form import evaluate_written, points
-from benchmarks.scoring.metrics import Scored, evaluate_task
+from benchmarks.scoring.evaluate import evaluate_labels, evaluate_texts, points
 
 
 def read_predictions(
@@ -57,16 +57,16 @@ def grade_task(data: TaskData, predictions: pd.DataFrame) -> TaskScore:
     own = predictions[predictions["task"] == data.task.name]
     if data.task.written:
         references = _of_rows(data.test, "answers", own["row"])
-        return evaluate_written(data.task, own["text"].tolist(), references, data.train["answers"])
+        return evaluate_texts(data.task, own["text"].tolist(), references, data.train["answers"])
     queries = np.array(_of_rows(data.test, "query", own["row"])) if data.task.query_column else None
-    scored = Scored(
-        task=data.task,
+    rows = Rows(
         labels=own["label"].to_numpy(dtype=float),
         predictions=own["prediction"].to_numpy(dtype=float),
-        confidence=own["confidence"].to_numpy(dtype=float) if data.task.ranked else None,
+        confidence=own["confidence"].to_numpy(dtype=float) if data.task.needs_confidence else None,
         queries=queries,
+        lowest=data.task.scale[0],
     )
-    return evaluate_task(scored, np.array(data.train["label"], dtype=float))
+    return evaluate_labels(data.task, rows, np.array(data.train["label"], dtype=float))
 
 
 def _of_rows(rows: Dataset, column: str, numbers: pd.Series) -> list[Any]:

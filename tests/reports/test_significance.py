@@ -14,11 +14,13 @@ from scipy import stats
 from tiny_cli import mtl_lora
 from tiny_study import SCORED, run_of, study
 
+from benchmarks.metrics.base import Rows
+from benchmarks.metrics.registry import OF_LABELS
 from benchmarks.records.schema import to_json
 from benchmarks.records.store import RunStore
-from benchmarks.scoring import metrics
-from benchmarks.scoring.metrics import METRICS, Scored, evaluate_task
-from benchmarks.scoring.resampling import WEIGHTED, draw, weighted_scores
+from benchmarks.scoring import evaluate
+from benchmarks.scoring.evaluate import evaluate_labels, task_score
+from benchmarks.scoring.resampling import draw, weighted_scores
 from benchmarks.suites import find_suite
 from benchmarks.suites.spec import Task
 from mtl_lora import InvalidInput
@@ -39,43 +41,48 @@ def paired(results: Results, margin: float = 1.0) -> PairedTests:
     return paired_tests(comparison, results, margin)[1000]
 
 
-def scored(metric: str) -> Scored:
-    """Rows with ties, and a class that is never predicted."""
-    rng = np.random.default_rng(3)
-    graded = metric in ("pearson", "spearman", "quadratic_kappa")
-    labels = rng.integers(1, 5, ROWS).astype(float) if graded else rng.integers(0, 2, ROWS).astype(float)
-    if metric == "matthews":
-        labels = rng.integers(0, 3, ROWS).astype(float)
+WEIGHTED = [name for name, metric in OF_LABELS.items() if metric.weighted is not None]
+
+
+def scored(name: str) -> tuple[Task, Rows]:
+    """A task and rows with ties, and a class that is never predicted."""
+    rng, metric = np.random.default_rng(3), OF_LABELS[name]
+    graded, classes = metric.target == "grade", metric.classes or 3
+    labels = rng.integers(1, 5, ROWS) if graded else rng.integers(0, classes, ROWS)
     noise = rng.normal(0, 1, ROWS)
-    predictions = np.round(labels + noise, 1) if graded else np.where(noise > 0.8, 1 - labels, labels)
-    task = Task("t", "", "", "", "", (), (metric,), labels=() if graded else ("a", "b", "c"), scale=(1, 4))
-    return Scored(task, labels, predictions, confidence=np.round(labels + 2 * noise, 0))
+    predictions = np.round(labels + noise, 1) if graded else np.where(noise > 0.8, labels == 0, labels)
+    named = {"scale": (1.0, 4.0)} if graded else {"labels": ("a", "b", "c")[:classes]}
+    task = Task("t", "", "", "", "", ("text",), (name,), **named)
+    return task, Rows(labels.astype(float), predictions.astype(float), confidence=np.round(labels + 2 * noise, 0))
 
 
-@pytest.mark.parametrize("metric", WEIGHTED)
-def test_weights_are_repetitions(metric: str) -> None:
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_weights_are_repetitions(name: str) -> None:
     """A row of weight 3 counts as three rows: scikit-learn and SciPy say what that scores."""
-    rows = scored(metric)
+    task, rows = scored(name)
     frame = pd.DataFrame({"label": rows.labels, "prediction": rows.predictions, "confidence": rows.confidence})
     weights = np.concatenate([np.ones((1, ROWS)), *draw(np.random.default_rng(0), ROWS, 8)])
-    found = weighted_scores(rows.task, [frame], weights)[:, 0]
+    found = weighted_scores(task, [frame], weights)[:, 0]
     for score, times in zip(found, weights.astype(int), strict=True):
-        assert score == pytest.approx(METRICS[metric](rows.take(np.repeat(np.arange(ROWS), times), None)), abs=1e-9)
+        assert score == pytest.approx(task_score(task, rows.take(np.repeat(np.arange(ROWS), times), None)), abs=1e-9)
     assert len(set(np.round(found, 6))) > 5
 
 
-@pytest.mark.parametrize("metric", WEIGHTED)
-def test_a_standard_error_is_that_of_scores_of_drawn_rows(metric: str, resamples: None) -> None:
-    rows, rng = scored(metric), np.random.default_rng(0)
-    drawn = [METRICS[metric](rows.take(rng.integers(ROWS, size=ROWS), None)) for _ in range(metrics.BOOTSTRAP_RESAMPLES)]
-    found = evaluate_task(rows, np.array([1.0, 2.0])).standard_error
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_a_standard_error_is_that_of_scores_of_drawn_rows(name: str, resamples: None) -> None:
+    (task, rows), rng = scored(name), np.random.default_rng(0)
+    drawn = [task_score(task, rows.take(rng.integers(ROWS, size=ROWS), None)) for _ in range(evaluate.BOOTSTRAP_RESAMPLES)]
+    found = evaluate_labels(task, rows, np.array([1.0, 2.0])).standard_error
     assert found == pytest.approx(np.std(drawn, ddof=1), abs=1e-12)
 
 
-def test_no_answer_is_a_wrong_one() -> None:
-    rows = scored("accuracy")
-    frame = pd.DataFrame({"label": rows.labels, "prediction": np.full(ROWS, np.nan)})
-    assert weighted_scores(rows.task, [frame], np.ones((1, ROWS))) == 0
+@pytest.mark.parametrize("name", ["accuracy", "f1", "matthews"])
+def test_no_answer_is_a_wrong_one(name: str) -> None:
+    task, rows = scored(name)
+    none = np.full(ROWS, np.nan)
+    assert weighted_scores(task, [pd.DataFrame({"label": rows.labels, "prediction": none})], np.ones((1, ROWS))) == 0
+    found = evaluate_labels(task, Rows(rows.labels, none), rows.labels)
+    assert (found.score, found.rows) == (0, ROWS)
 
 
 def test_a_resample_is_as_large_as_the_sample() -> None:

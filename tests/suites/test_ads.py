@@ -17,7 +17,9 @@ from tiny_models import tiny_bert
 from baselines.lora import LoRA
 from benchmarks.answering.heads import Heads
 from benchmarks.data.splits import load_task
-from benchmarks.scoring.metrics import METRICS, Scored, evaluate_task
+from benchmarks.metrics.base import Rows
+from benchmarks.metrics.grades import ndcg, quadratic_kappa
+from benchmarks.scoring.evaluate import evaluate_labels
 from benchmarks.sources import Source
 from benchmarks.suites import find_suite
 from benchmarks.training.batches import Collator, encode
@@ -27,56 +29,56 @@ HOME_DEPOT, CROWDFLOWER, AMAZON_GOOGLE, *_, WELLFORMED = find_suite("ads").tasks
 
 
 @pytest.fixture
-def rows() -> Scored:
+def rows() -> Rows:
     rng = np.random.default_rng(0)
     labels = rng.integers(1, 5, 300).astype(float)
     noisy = np.clip(labels + rng.normal(size=300).round(1), 1, 4)  # rounded, so that some are equal
-    return Scored(CROWDFLOWER, labels, noisy, queries=rng.integers(40, size=300))
+    return Rows(labels, noisy, queries=rng.integers(40, size=300), lowest=1)
 
 
-def test_ndcg_is_the_mean_of_scikit_learns_over_queries(rows: Scored) -> None:
+def test_ndcg_is_the_mean_of_scikit_learns_over_queries(rows: Rows) -> None:
     each = []
     for query in np.unique(rows.queries):
         own = rows.queries == query
         if np.ptp(rows.labels[own]) > 0:
             each.append(sk.ndcg_score([rows.labels[own] - 1], [rows.predictions[own]]))
-    assert len(each) > 30 and METRICS["ndcg"](rows) == pytest.approx(np.mean(each))
+    assert len(each) > 30 and ndcg(rows) == pytest.approx(np.mean(each))
 
 
-def test_ndcg_of_the_best_and_of_no_ranking(rows: Scored) -> None:
-    assert METRICS["ndcg"](replace(rows, predictions=rows.labels)) == pytest.approx(1)
+def test_ndcg_of_the_best_and_of_no_ranking(rows: Rows) -> None:
+    assert ndcg(replace(rows, predictions=rows.labels)) == pytest.approx(1)
     shuffled = replace(rows, predictions=np.random.default_rng(1).permutation(rows.labels))
-    constant = METRICS["ndcg"](replace(rows, predictions=np.ones(300)))
-    assert constant == pytest.approx(METRICS["ndcg"](shuffled), abs=0.05) and constant < 0.9
-    assert METRICS["ndcg"](replace(rows, queries=np.arange(300))) == 0  # one row a query ranks nothing
+    constant = ndcg(replace(rows, predictions=np.ones(300)))
+    assert constant == pytest.approx(ndcg(shuffled), abs=0.05) and constant < 0.9
+    assert ndcg(replace(rows, queries=np.arange(300))) == 0  # one row a query ranks nothing
 
 
-def test_quadratic_kappa_against_its_definition(rows: Scored) -> None:
+def test_quadratic_kappa_against_its_definition(rows: Rows) -> None:
     predicted = np.round(rows.predictions)
     table = np.array([[np.mean((rows.labels == i) & (predicted == j)) for j in range(1, 5)] for i in range(1, 5)])
     cost = np.subtract.outer(range(4), range(4)) ** 2
     expected = 1 - (cost * table).sum() / (cost * np.outer(table.sum(1), table.sum(0))).sum()
-    assert METRICS["quadratic_kappa"](rows) == pytest.approx(expected)
+    assert quadratic_kappa(rows) == pytest.approx(expected)
     # Grade 3 does not occur: 2 and 4 are two apart nonetheless.
     few = replace(rows, labels=np.array([1.0, 2, 4, 4]), predictions=np.array([1.0, 4, 4, 2]))
-    assert METRICS["quadratic_kappa"](few) == pytest.approx(1 - 8 / 13.5)
-    assert METRICS["quadratic_kappa"](replace(rows, labels=np.ones(300), predictions=np.ones(300))) == 0
+    assert quadratic_kappa(few) == pytest.approx(1 - 8 / 13.5)
+    assert quadratic_kappa(replace(rows, labels=np.ones(300), predictions=np.ones(300))) == 0
 
 
 def test_average_precision_needs_how_sure_a_model_is() -> None:
     labels, sure = np.array([0.0, 1, 0, 1]), np.array([0.1, 0.9, 0.6, 0.4])
-    scored = evaluate_task(Scored(AMAZON_GOOGLE, labels, (sure > 0.5).astype(float), sure), labels)
+    scored = evaluate_labels(AMAZON_GOOGLE, Rows(labels, (sure > 0.5).astype(float), sure), labels)
     assert scored.metrics == {"f1": pytest.approx(0.5), "average_precision": pytest.approx((1 + 2 / 3) / 2)}
     assert scored.unanswered is None
 
 
-def test_whole_queries_are_resampled(rows: Scored, resamples: None) -> None:
+def test_whole_queries_are_resampled(rows: Rows, resamples: None) -> None:
     """Rows that are copies of each other within their query hold no more than one: the error must not shrink."""
-    once = evaluate_task(rows, rows.labels).standard_error
+    once = evaluate_labels(CROWDFLOWER, rows, rows.labels).standard_error
     places = np.repeat(np.arange(300), 9)
-    copied = Scored(CROWDFLOWER, rows.labels[places], rows.predictions[places], queries=rows.queries[places])
-    assert evaluate_task(copied, rows.labels).standard_error == pytest.approx(once, rel=0.3)
-    apart = evaluate_task(replace(copied, queries=np.arange(2700)), rows.labels).standard_error
+    copied = rows.take(places, rows.queries[places])
+    assert evaluate_labels(CROWDFLOWER, copied, rows.labels).standard_error == pytest.approx(once, rel=0.3)
+    apart = evaluate_labels(CROWDFLOWER, replace(copied, queries=np.arange(2700)), rows.labels).standard_error
     assert apart < once / 2
 
 

@@ -17,8 +17,9 @@ from safetensors.torch import load_file, save_file
 from tiny_cli import FAST, mtl_lora, predictions, run_arguments
 from tiny_mirror import CAUSAL, ENCODER, NO_DROPOUT, TEST_ROWS, make_mirror
 
+from benchmarks.metrics.base import Rows
 from benchmarks.records.store import RunStore
-from benchmarks.scoring.metrics import Scored, task_score
+from benchmarks.scoring.evaluate import task_score
 from benchmarks.suites import find_suite
 from benchmarks.training.trainer import MarkComplete
 from reports.evidence.comparison import t_interval
@@ -66,7 +67,7 @@ def test_scores_follow_from_the_stored_predictions(finished: RunStore) -> None:
     for task in find_suite("nlu").tasks:
         own = table[table["task"] == task.name]
         assert sorted(own["row"]) == list(range(TEST_ROWS))
-        score = task_score(Scored(task, own["label"].to_numpy(), own["prediction"].to_numpy()))
+        score = task_score(task, Rows(own["label"].to_numpy(), own["prediction"].to_numpy()))
         assert score == pytest.approx(record.scores[task.name].score)
 
 

@@ -1,21 +1,15 @@
-"""Scores of answers in words: VQA accuracy, exact match, CIDEr and BLEU.
-
-Each but BLEU gives every sample points of its own (1 is perfect; CIDEr may give up to 10), and is their mean.
-"""
+"""Metrics of answers in words: VQA accuracy, exact match, CIDEr and BLEU."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
 
-from benchmarks.records.schema import TaskScore
-from benchmarks.scoring.metrics import BOOTSTRAP_RESAMPLES
-from benchmarks.suites.spec import Task
+from benchmarks.metrics.base import References, TextMetric
 
 ENOUGH = 3  # people of ten who gave an answer, for it to be all right
 PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
@@ -34,8 +28,6 @@ CONTRACTIONS = {  # written without their apostrophe; those that are words of th
     )
     for word in words.split()
 } | {"oclock": "o'clock", "maam": "ma'am", "yall": "y'all", "twas": "'twas"}
-
-References = Sequence[Sequence[str]]
 
 
 def normal(text: str) -> str:
@@ -83,9 +75,9 @@ def cider(texts: Sequence[str], references: References) -> np.ndarray:
     return Cider().compute_score(*_captions(texts, references))[1]
 
 
-def bleu(texts: Sequence[str], references: References) -> float:
+def bleu(texts: Sequence[str], references: References) -> np.ndarray:
     """BLEU-4 of all captions together, by pycocoevalcap."""
-    return float(Bleu(4).compute_score(*_captions(texts, references), verbose=0)[0][3])
+    return np.array([Bleu(4).compute_score(*_captions(texts, references), verbose=0)[0][3]])
 
 
 def _captions(texts: Sequence[str], references: References) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
@@ -98,39 +90,9 @@ def _captions(texts: Sequence[str], references: References) -> tuple[dict[int, l
     return {i: [words(a) for a in own] for i, own in enumerate(references)}, {i: [words(t)] for i, t in enumerate(texts)}
 
 
-POINTS: dict[str, Callable[[Sequence[str], References], np.ndarray]] = {
-    "vqa_accuracy": vqa_accuracy,
-    "exact_match": exact_match,
-    "cider": cider,
-}
-OF_ALL: dict[str, Callable[[Sequence[str], References], float]] = {"bleu": bleu}
-
-
-def points(task: Task, texts: Sequence[str], references: References) -> np.ndarray:
-    """What each text earns: the mean of the task's metrics."""
-    return np.mean(list(_by_metric(task, texts, references).values()), axis=0)
-
-
-def _by_metric(task: Task, texts: Sequence[str], references: References) -> dict[str, np.ndarray]:
-    return {name: POINTS[name](texts, references) for name in task.metrics}
-
-
-def evaluate_written(task: Task, texts: Sequence[str], references: References, learnt: References) -> TaskScore:
-    """All that is said of a task with written answers, as ``benchmarks.scoring.metrics.evaluate_task`` says it of others.
-
-    The majority answer is the commonest of those learnt; the standard error draws samples, with the points they have.
-    """
-    by_metric = _by_metric(task, texts, references)
-    own = np.mean(list(by_metric.values()), axis=0)
-    commonest = Counter(answer for answers in learnt for answer in answers).most_common(1)[0][0]
-    rng = np.random.default_rng(0)
-    drawn = own[rng.integers(len(own), size=(BOOTSTRAP_RESAMPLES, len(own)))].mean(1)
-    return TaskScore(
-        metrics={name: float(earned.mean()) for name, earned in by_metric.items()}
-        | {name: OF_ALL[name](texts, references) for name in task.more_metrics},
-        score=float(own.mean()),
-        standard_error=float(drawn.std(ddof=1)),
-        majority=float(points(task, [commonest] * len(references), references).mean()),
-        rows=len(references),
-        train_rows=len(learnt),
-    )
+TEXT_METRICS = (
+    TextMetric(name="vqa_accuracy", points=vqa_accuracy),
+    TextMetric(name="exact_match", points=exact_match),
+    TextMetric(name="cider", points=cider),
+    TextMetric(name="bleu", points=bleu, of_all=True),
+)
