@@ -202,7 +202,7 @@ class Sections:
         about = f"{subject(comparison)}, {short(budget)} adapter parameters, seed {seed}"
         yield adapters.cosines(first, about, self.figures, f"{name}-cosines")
         yield adapters.separation(first, about, self.figures, f"{name}-separation")
-        mixing = {label: diagnosis for label, diagnosis in first.items() if "mixing" in diagnosis}
+        mixing = {label: diagnosis for label, diagnosis in first.items() if diagnosis.transforms}
         for number, (label, diagnosis) in enumerate(mixing.items(), 1):
             which = f"-{number}" if number > 1 else ""
             yield adapters.mixing(diagnosis, f"{label}, {about}", self.figures, f"{name}-mixing{which}")

@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import math
 import statistics
+import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache, partial
@@ -26,13 +28,14 @@ from benchmarks.answering.registry import read_answer_mode
 from benchmarks.data.splits import TaskData, load_task
 from benchmarks.experiment.methods import order_for_display
 from benchmarks.progress import duration
-from benchmarks.records import schema
 from benchmarks.records.config import MethodConfig, RunConfig, plain
 from benchmarks.records.environment import environment, forget_memory
+from benchmarks.records.measurements import DIAGNOSIS
+from benchmarks.records.schema import RunRecord
 from benchmarks.records.store import RunStore, write_whole
 from benchmarks.sources import Source
 from benchmarks.speed.measure import ratio
-from benchmarks.suites import find_suite
+from benchmarks.suites import all_suites, find_suite
 from benchmarks.training.batches import Collator, encode, features_for
 from benchmarks.training.model import build_model
 from mtl_lora import METHODS, AdaptedLinear, InvalidInput, MTLLoRA
@@ -64,29 +67,53 @@ def diagnose_runs(store: RunStore, run_ids: Sequence[str], source: Source) -> No
 
 
 def _chosen(store: RunStore, run_ids: Sequence[str]) -> list[RunConfig]:
-    """The runs of these ids, all of them looked at before anything is done; InvalidInput where one cannot be diagnosed."""
-    records = {record.id: record for record in store.finished()}
-    adapted = [run_id for run_id, record in records.items() if record.parameters.adapter and not _routed(record.config)]
-    whole = [run_id for run_id in adapted if store.trained_path(run_id).exists()]
-    for run_id in run_ids:
-        if run_id not in records:
-            raise InvalidInput(f"no run {run_id!r} in {store.folder / 'runs'}; `mtl-lora report` lists the runs there are")
-        if run_id not in adapted:
-            kinds = {name: kind for name, kind in METHODS.items() if kind().shapes(1, 1, 1) and not kind.routes_by_token}
-            config, methods = records[run_id].config, ", ".join(order_for_display(kinds))
-            why = "routes by token, so no task of it is one update" if _routed(config) else "trains no adapter"
-            raise InvalidInput(f"run {run_id} is of {config.method.label}, which {why}; diagnosed are runs of {methods}")
-        if run_id not in whole:
-            raise InvalidInput(f"{store.trained_path(run_id)} is missing: only trained tensors can be looked into")
-    if not whole:
+    """The runs of these ids, all of them looked at before anything is done; where none is named, every one that can be
+    looked into, with a line for what cannot."""
+    if run_ids:
+        return [_named(store, run_id) for run_id in dict.fromkeys(run_ids)]
+    found, skipped = [], Counter[str]()
+    for record in store.readable():
+        if not isinstance(record, RunRecord) or record.config.stage == "trial":
+            continue
+        why = _obstacle(record)
+        if why is None and not store.trained_path(record.id).exists():
+            why = "without their trained tensors"
+        if why is None:
+            found.append(record.config)
+        else:
+            skipped[why] += 1
+    if not found:
         raise InvalidInput(f"{store.folder / 'runs'} holds no run of an adapter with its trained tensors beside it")
-    reported = [run_id for run_id in whole if records[run_id].config.stage != "trial"]
-    return [records[run_id].config for run_id in dict.fromkeys(run_ids or reported)]
+    for why, count in skipped.items():
+        print(f"skipped: {count} runs {why}", file=sys.stderr)
+    return found
 
 
-def _routed(config: RunConfig) -> bool:
-    kind = METHODS.get(config.method.name)
-    return kind is not None and kind.routes_by_token
+def _named(store: RunStore, run_id: str) -> RunConfig:
+    """The run of an id; InvalidInput where it cannot be looked into."""
+    record = store.find(run_id)
+    if record is None:
+        raise InvalidInput(f"no run {run_id!r} in {store.folder / 'runs'}; `mtl-lora report` lists the runs there are")
+    if why := _obstacle(record):
+        kinds = {name: kind for name, kind in METHODS.items() if kind().shapes(1, 1, 1) and not kind.routes_by_token}
+        raise InvalidInput(f"run {run_id} is {why}; diagnosed are runs of {', '.join(order_for_display(kinds))}")
+    if not store.trained_path(run_id).exists():
+        raise InvalidInput(f"{store.trained_path(run_id)} is missing: only trained tensors can be looked into")
+    return record.config
+
+
+def _obstacle(record: RunRecord) -> str | None:
+    """Why a run cannot be diagnosed, whatever lies beside its record; None where it can."""
+    method, suite = record.config.method, record.config.suite
+    if method.name not in METHODS:
+        return f"of {method.name}, a method that is unknown here"
+    if suite not in all_suites():
+        return f"of {suite}, a suite that is unknown here"
+    if not record.parameters.adapter:
+        return f"of {method.label}, which trains no adapter"
+    if METHODS[method.name].routes_by_token:
+        return f"of {method.label}, which routes by token, so no task of it is one update"
+    return None
 
 
 def diagnose(finished: FinishedRun, load: Callable[..., TaskData]) -> dict[str, Any]:
@@ -101,7 +128,7 @@ def diagnose(finished: FinishedRun, load: Callable[..., TaskData]) -> dict[str, 
     gradients = torch.stack([gradient(model, rows, batch) for rows in trained.values()]).double()
     inputs = {task: mean_inputs(model, layers[middle], rows, batch) for task, rows in trained.items()}
     return {
-        "schema": schema.DIAGNOSIS,
+        "schema": DIAGNOSIS,
         "id": run.id,
         "rows": max(map(len, trained.values())),
         "tasks": list(run.tasks),

@@ -25,9 +25,7 @@ def list_runs(results: Results = RESULTS, as_json: AsJson = False) -> None:
     """One line for each run: what it is of, and its score or how it ended."""
     from benchmarks.records.store import RunStore
 
-    store = RunStore(results)
-    records: list[Record] = [*store.finished(), *store.failed()]
-    rows = [_summary(record) for record in sorted(records, key=lambda record: record.created)]
+    rows = [_summary(record) for record in sorted(RunStore(results).readable(), key=lambda record: record.created)]
     if as_json:
         print(json.dumps(rows, indent=1))
     elif rows:

@@ -11,7 +11,6 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from benchmarks.records.config import LATER, RunConfig, plain
 
 RUN: Final = 2
-DIAGNOSIS = 1
 
 
 @dataclass(frozen=True)

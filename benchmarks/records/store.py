@@ -6,7 +6,9 @@ import json
 import os
 import shutil
 import socket
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,6 +75,12 @@ class RunStore:
         """The records of all runs that diverged or failed, in the order of ids."""
         return [record for record in self._all() if isinstance(record, FailureRecord)]
 
+    def readable(self) -> Iterator[Record]:
+        """All records in the order of ids, but for those that are not whole: one line each on standard error."""
+        for path in sorted((self.folder / "runs").glob("*.json")):
+            with left_out():
+                yield read_record(path)
+
     def _read(self, run_id: str) -> Record | None:
         path = self.record_path(run_id)
         return read_record(path) if path.exists() else None
@@ -108,6 +116,15 @@ class RunStore:
         write_whole(self.traceback_path(record.id), lambda temporary: temporary.write_text(traceback, encoding="utf-8"))
         write_whole(path, lambda temporary: temporary.write_text(to_json(record), encoding="utf-8"))
         return path
+
+
+@contextmanager
+def left_out() -> Iterator[None]:
+    """What InvalidInput says of is left out of what goes on: the line goes to standard error."""
+    try:
+        yield
+    except InvalidInput as error:
+        print(f"left out: {error}", file=sys.stderr)
 
 
 def read_record(path: Path) -> Record:

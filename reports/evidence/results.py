@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
-import sys
 from functools import cached_property
 from math import isfinite
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from benchmarks.records import schema
+from benchmarks.records.measurements import Diagnosis, SpeedRecord, read_diagnosis, read_speed
 from benchmarks.records.schema import FailureRecord, Record, RunRecord
-from benchmarks.records.store import RunStore
+from benchmarks.records.store import RunStore, left_out
 from mtl_lora.errors import InvalidInput
 from reports.evidence.checks import PredictionChecks, checked_record
 
@@ -28,17 +25,15 @@ class Results:
         """InvalidInput where there are no records. One that is not what it says is left out, with a line."""
         self.folder = folder
         self._stores: dict[str, RunStore] = {}
-        self._diagnoses: dict[str, dict[str, Any] | None] = {}
+        self._diagnoses: dict[str, Diagnosis | None] = {}
         self.records: list[RunRecord] = []
         self.failures: list[FailureRecord] = []
         checks = PredictionChecks()
         for runs in [folder / "runs", *sorted(folder.glob("*/runs"))]:
             store = RunStore(runs.parent)
             for path in sorted(runs.glob("*.json")):
-                try:
+                with left_out():
                     self._take(store, checked_record(path), checks)
-                except InvalidInput as error:
-                    print(f"left out: {error}", file=sys.stderr)
         every: list[Record] = [*self.failures, *self.records]
         self._by_id = {record.id: record for record in every}
         if not self.records:
@@ -71,23 +66,22 @@ class Results:
         """What a run answered: columns task, row, label, prediction, and what its answer mode adds."""
         return read_predictions(self.predictions_path(run))
 
-    def diagnosis(self, run: str) -> dict[str, Any] | None:
-        """What ``mtl-lora diagnose`` found inside a run, or None."""
+    def diagnosis(self, run: str) -> Diagnosis | None:
+        """What ``mtl-lora diagnose`` found inside a run, or None; a damaged one is left out, with a line."""
         if run not in self._diagnoses:
-            path = self._stores[run].diagnosis_path(run)
-            try:
-                self._diagnoses[run] = _diagnosis(path) if path.exists() else None
-            except InvalidInput as error:
-                print(f"left out: {error}", file=sys.stderr)
-                self._diagnoses[run] = None
+            path, self._diagnoses[run] = self._stores[run].diagnosis_path(run), None
+            if path.exists():
+                with left_out():
+                    self._diagnoses[run] = _of_run(read_diagnosis(path), self._by_id[run], path)
         return self._diagnoses[run]
 
-    def speed(self) -> dict[str, dict[str, Any]]:
-        """What the speed benchmark measured, by the name of its file."""
-        return {
-            path.stem: json.loads(path.read_text(encoding="utf-8"))
-            for path in sorted(self.folder.glob("speed/speed-*.json"))
-        }
+    def speed(self) -> dict[str, SpeedRecord]:
+        """What the speed benchmark measured, by the name of its file; a damaged one is left out, with a line."""
+        found = {}
+        for path in sorted(self.folder.glob("speed/speed-*.json")):
+            with left_out():
+                found[path.stem] = read_speed(path)
+        return found
 
     @cached_property
     def published(self) -> pd.DataFrame:
@@ -105,16 +99,10 @@ def read_predictions(path: Path) -> pd.DataFrame:
         raise InvalidInput(f"{path} {why}: remove the record beside it, and the run is done again") from error
 
 
-def _diagnosis(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        known = found["schema"] == schema.DIAGNOSIS
-        why = None if known else f"its schema is {found['schema']}, this version reads {schema.DIAGNOSIS}"
-    except (ValueError, TypeError, KeyError) as error:
-        why = f"{type(error).__name__}: {error}"
-    if why:
-        raise InvalidInput(f"{path} is no whole diagnosis ({why}): remove it, and `mtl-lora diagnose` makes it again")
-    return found
+def _of_run(diagnosis: Diagnosis, record: Record, path: Path) -> Diagnosis:
+    if (diagnosis.id, diagnosis.tasks) != (record.id, record.config.tasks):
+        raise InvalidInput(f"{path} is the diagnosis of run {diagnosis.id}, of tasks {', '.join(diagnosis.tasks)}")
+    return diagnosis
 
 
 def _published(path: Path) -> pd.DataFrame:

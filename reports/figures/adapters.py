@@ -9,20 +9,21 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
+from benchmarks.records.measurements import Diagnosis, Stage
 from reports.figures.style import COLOURS, MARKERS, PARAMETERS, Figure, save
 
-Diagnoses = dict[str, dict[str, Any]]  # by method
+Diagnoses = dict[str, Diagnosis]  # by method
 COLUMNS = 3
 
 
 def cosines(diagnoses: Diagnoses, about: str, folder: Path, name: str) -> Figure:
     """Gradient cosines (above the diagonal) and overlaps of updates (below it) between tasks, a panel a method."""
     with plt.rc_context(PARAMETERS):
-        side = max(2.6, 0.16 * max(len(diagnosis["tasks"]) for diagnosis in diagnoses.values()))  # room for the labels
+        side = max(2.6, 0.16 * max(len(diagnosis.tasks) for diagnosis in diagnoses.values()))  # room for the labels
         figure, panels = _grid(len(diagnoses), side + 1.3, side + 1.1)
         for axes, (label, diagnosis) in zip(panels.flat, diagnoses.items(), strict=False):
-            tasks = diagnosis["tasks"]
-            above, below = (np.array(diagnosis[part], dtype=float) for part in ("gradient_cosine", "update_overlap"))
+            tasks = diagnosis.tasks
+            above, below = (np.array(part, dtype=float) for part in (diagnosis.gradient_cosine, diagnosis.update_overlap))
             both = np.triu(above, 1) + np.tril(below, -1)
             np.fill_diagonal(both, np.nan)
             image = axes.imshow(both, cmap="PuOr_r", vmin=-1, vmax=1)
@@ -43,9 +44,10 @@ def cosines(diagnoses: Diagnoses, about: str, folder: Path, name: str) -> Figure
         return save(figure, folder, name, caption)
 
 
-def mixing(diagnosis: dict[str, Any], about: str, folder: Path, name: str) -> Figure:
+def mixing(diagnosis: Diagnosis, about: str, folder: Path, name: str) -> Figure:
     """MTL-LoRA's mixing weights by task, layer and up-projection, and how far each Lambda went from the identity."""
-    weights, distance = np.array(diagnosis["mixing"]), np.array(diagnosis["lambda"]["distance"])  # (T, L, n), (T, L)
+    assert diagnosis.transforms and diagnosis.mixing_moved
+    weights, distance = np.array(diagnosis.mixing), np.array(diagnosis.transforms.distance)  # (T, L, n), (T, L)
     count = weights.shape[2]
     with plt.rc_context(PARAMETERS):
         shape: dict[str, Any] = {
@@ -61,29 +63,28 @@ def mixing(diagnosis: dict[str, Any], about: str, folder: Path, name: str) -> Fi
         panels[count].set_title("distance of Lambda from the identity, by the square root of the rank", fontsize=10)
         figure.colorbar(image, ax=panels[count], label="distance")
         for axes in panels:
-            axes.set_yticks(range(len(diagnosis["tasks"])), diagnosis["tasks"], fontsize=9)
+            axes.set_yticks(range(len(diagnosis.tasks)), diagnosis.tasks, fontsize=9)
         panels[count].set_xlabel("adapted layer, from the input to the output")
-        moved = (
-            f"mixing moved from its start by {np.mean(diagnosis['mixing_moved']):.2f} on average (0: not at all, 1: wholly)"
-        )
+        moved = f"mixing moved from its start by {np.mean(diagnosis.mixing_moved):.2f} on average (0: not at all, 1: wholly)"
         figure.suptitle(f"{about}\n{moved}", fontsize=11)
         return save(figure, folder, name, f"Mixing weights and Lambda of each task and layer, {about}; {moved}.")
 
 
-def lambdas(diagnosis: dict[str, Any], about: str, folder: Path, name: str) -> Figure:
+def lambdas(diagnosis: Diagnosis, about: str, folder: Path, name: str) -> Figure:
     """Each task's Lambda less the identity, of the layer in which they differ most."""
-    matrices = np.array(diagnosis["lambda"]["matrices"])  # (T, r, r)
+    assert diagnosis.transforms
+    matrices = np.array(diagnosis.transforms.matrices)  # (T, r, r)
     matrices = matrices - np.eye(matrices.shape[1])
     limit = np.abs(matrices).max()
     with plt.rc_context(PARAMETERS):
         columns = 4 if len(matrices) > 3 else len(matrices)
         figure, panels = _grid(len(matrices), 2.4, 2.3, columns)
-        for axes, matrix, task in zip(panels.flat, matrices, diagnosis["tasks"], strict=False):
+        for axes, matrix, task in zip(panels.flat, matrices, diagnosis.tasks, strict=False):
             image = axes.imshow(matrix, cmap="PuOr_r", vmin=-limit, vmax=limit)
             axes.set(xticks=[], yticks=[])
             axes.set_title(task, fontsize=10)
         figure.colorbar(image, ax=panels, label="Lambda - identity", shrink=0.7)
-        figure.suptitle(f"{diagnosis['lambda']['layer']}\n{about}", fontsize=10)
+        figure.suptitle(f"{diagnosis.transforms.layer}\n{about}", fontsize=10)
         caption = f"Lambda less the identity of each task in the layer where they differ most, {about}."
         return save(figure, folder, name, caption)
 
@@ -99,13 +100,13 @@ def separation(diagnoses: Diagnoses, about: str, folder: Path, name: str) -> Fig
             axes.set_axis_off()
         for number, (label, diagnosis) in enumerate(diagnoses.items()):
             block, column = divmod(number, columns)
-            for row, stage, what in ((0, "before", "D x"), (1, "after", "Cₜ D x")):
+            apart = diagnosis.separation
+            for row, (stage, what) in enumerate(((apart.before, "D x"), (apart.after, "Cₜ D x"))):
                 axes = panels[2 * block + row, column]
                 axes.set_axis_on()
-                _scatter(axes, diagnosis["separation"][stage])
-                silhouette = diagnosis["separation"][stage]["silhouette"]
-                apart = "" if silhouette is None else f"\nsilhouette {silhouette:+.2f}"
-                axes.set_title(f"{label}: {what}{apart}", fontsize=10)
+                _scatter(axes, stage)
+                told = "" if stage.silhouette is None else f"\nsilhouette {stage.silhouette:+.2f}"
+                axes.set_title(f"{label}: {what}{told}", fontsize=10)
         handles, labels = panels[0, 0].get_legend_handles_labels()
         fit = int(3.9 * columns / (0.6 + 0.1 * max(map(len, labels))))  # names side by side, by their width in inches
         figure.legend(
@@ -116,8 +117,8 @@ def separation(diagnoses: Diagnoses, about: str, folder: Path, name: str) -> Fig
         return save(figure, folder, name, caption)
 
 
-def _scatter(axes: Axes, stage: dict[str, Any]) -> None:
-    for i, (task, points) in enumerate(stage["points"].items()):
+def _scatter(axes: Axes, stage: Stage) -> None:
+    for i, (task, points) in enumerate(stage.points.items()):
         marker = MARKERS[i % len(MARKERS)]
         colour = COLOURS[i % len(COLOURS)]
         x, y = zip(*points, strict=True)
@@ -133,8 +134,8 @@ def _scatter(axes: Axes, stage: dict[str, Any]) -> None:
             rasterized=True,
         )
     axes.set(xticks=[], yticks=[])
-    axes.set_xlabel(f"{stage['explained'][0]:.0%} of the variance", fontsize=9)
-    axes.set_ylabel(f"{stage['explained'][1]:.0%}", fontsize=9)
+    axes.set_xlabel(f"{stage.explained[0]:.0%} of the variance", fontsize=9)
+    axes.set_ylabel(f"{stage.explained[1]:.0%}", fontsize=9)
 
 
 def _grid(count: int, width: float, height: float, columns: int = COLUMNS) -> tuple[Any, np.ndarray]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import statistics
-from typing import Any
 
-from benchmarks.records.schema import RunRecord
+from benchmarks.records.measurements import SpeedRecord
+from benchmarks.records.schema import Git, RunRecord
 from reports.evidence.comparison import Comparison
 from reports.evidence.results import Results
 from reports.tables.table import Cell, Table, Text
@@ -38,24 +38,24 @@ def cost_table(comparison: Comparison, results: Results, name: str) -> Table:
 
 
 def _inference(runs: tuple[str, ...], results: Results) -> list[str]:
-    timings = [diagnosis["inference"] for run in runs if (diagnosis := results.diagnosis(run))]
-    kinds = ("unmerged_ratio", "merged_ratio")
-    return [f"{statistics.median(timing[kind] for timing in timings):.2f}" if timings else "" for kind in kinds]
+    timings = [diagnosis.inference for run in runs if (diagnosis := results.diagnosis(run))]
+    kinds = [[timing.unmerged_ratio for timing in timings], [timing.merged_ratio for timing in timings]]
+    return [f"{statistics.median(ratios):.2f}" if ratios else "" for ratios in kinds]
 
 
-def speed_table(record: dict[str, Any], name: str) -> Table:
+def speed_table(record: SpeedRecord, name: str) -> Table:
     """What ``python -m benchmarks.speed`` measured: a row a contestant, a column a backbone and precision."""
-    settings = {f"{result['backbone']}, {result['precision']}": result["rows"] for result in record["results"]}
+    settings = {f"{result.backbone}, {result.precision}": result.rows for result in record.results}
     by_contestant: dict[str, dict[str, str]] = {}
     for setting, rows in settings.items():
         for row in rows:
-            cell = f"{row['step_ratio']:.2f} ({row['forward_ratio']:.2f})"
-            by_contestant.setdefault(row["contestant"], {})[setting] = cell
+            cell = f"{row.step_ratio:.2f} ({row.forward_ratio:.2f})"
+            by_contestant.setdefault(row.contestant, {})[setting] = cell
     table = [[contestant, *(cells.get(s, "") for s in settings)] for contestant, cells in by_contestant.items()]
-    environment = record["environment"]
-    title = f"Training steps, in parentheses forward passes, by PEFT LoRA's, on {environment['hardware']}"
-    revision = (environment["git"] or {"revision": "unknown"})["revision"][:12]
-    notes = [f"Medians of ratios within {record['rounds']} rounds; `{environment['command']}`, revision {revision}."]
+    environment = record.environment
+    title = f"Training steps, in parentheses forward passes, by PEFT LoRA's, on {environment.hardware}"
+    revision = (environment.git or Git("unknown", dirty=False)).revision[:12]
+    notes = [f"Medians of ratios within {record.rounds} rounds; `{environment.command}`, revision {revision}."]
     return Table(name, title, ["contestant", *settings], table, notes)
 
 

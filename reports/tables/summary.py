@@ -71,4 +71,4 @@ def _cost(method: str, settings: Sequence[Setting], results: Results) -> str:
     """The median time of a forward pass by the base's."""
     entries = [e for s in settings for e in s.comparison.entries if e.name == method]
     diagnoses = [found for e in entries for run in e.runs.values() if (found := results.diagnosis(run))]
-    return f"{median(d['inference']['unmerged_ratio'] for d in diagnoses):.2f}" if diagnoses else ""
+    return f"{median(d.inference.unmerged_ratio for d in diagnoses):.2f}" if diagnoses else ""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import combinations
 from statistics import mean
-from typing import Any
 
+from benchmarks.records.measurements import Cosines, Diagnosis, Stage
 from reports.evidence.comparison import Comparison
 from reports.evidence.results import Results
 from reports.evidence.significance import MEAN, PairedTests
@@ -43,7 +43,7 @@ def gain_table(comparison: Comparison, tests: dict[int, PairedTests], name: str)
     return Table(name, title, ["budget", "task", ALONE, *labels], rows, GAIN_NOTES, paper=False)
 
 
-def diagnosed(comparison: Comparison, results: Results) -> dict[tuple[str, int], dict[int, dict[str, Any]]]:
+def diagnosed(comparison: Comparison, results: Results) -> dict[tuple[str, int], dict[int, Diagnosis]]:
     """By method and budget, then seed: what was found inside the runs that were diagnosed."""
     found = {}
     for entry in comparison.entries:
@@ -58,9 +58,9 @@ def inside_table(comparison: Comparison, results: Results, name: str) -> Table |
     rows: list[list[Cell]] = []
     for (label, budget), by_seed in sorted(diagnosed(comparison, results).items(), key=lambda item: item[0][1]):
         own = list(by_seed.values())
-        runs = tuple(diagnosis["id"] for diagnosis in own)
-        cosine, overlap = (_between(own, part) for part in ("gradient_cosine", "update_overlap"))
-        apart = [_silhouette(own, stage) for stage in ("before", "after")]
+        runs = tuple(diagnosis.id for diagnosis in own)
+        cosine, overlap = _between([d.gradient_cosine for d in own]), _between([d.update_overlap for d in own])
+        apart = [_silhouettes([d.separation.before for d in own]), _silhouettes([d.separation.after for d in own])]
         rows.append([f"{budget:,}", label, Text(cosine, runs=runs), overlap, *apart, str(len(own))])
     if not rows:
         return None
@@ -68,14 +68,14 @@ def inside_table(comparison: Comparison, results: Results, name: str) -> Table |
     return Table(name, f"Inside the adapters: {comparison.config.suite}", head, rows, INSIDE_NOTES, paper=False)
 
 
-def _silhouette(diagnoses: list[dict[str, Any]], stage: str) -> str:
-    return _mean([diagnosis["separation"][stage]["silhouette"] for diagnosis in diagnoses])
+def _silhouettes(stages: list[Stage]) -> str:
+    return _mean([stage.silhouette for stage in stages])
 
 
-def _between(diagnoses: list[dict[str, Any]], part: str) -> str:
+def _between(found: list[Cosines]) -> str:
     """The mean over pairs of different tasks, and over diagnoses."""
-    pairs = list(combinations(range(len(diagnoses[0]["tasks"])), 2))
-    return _mean([diagnosis[part][i][j] for diagnosis in diagnoses for i, j in pairs])
+    pairs = list(combinations(range(len(found[0])), 2))
+    return _mean([cosines[i][j] for cosines in found for i, j in pairs])
 
 
 def _mean(values: list[float | None]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,6 +29,7 @@ from benchmarks.analysis.geometry import of_mtl_lora, plane, separation, update_
 from benchmarks.analysis.inference import FinishedRun
 from benchmarks.answering.registry import read_answer_mode
 from benchmarks.data.splits import load_task
+from benchmarks.records.schema import to_json
 from benchmarks.records.store import RunStore
 from benchmarks.sources import Source
 from benchmarks.suites import find_suite
@@ -240,6 +242,34 @@ def test_what_is_diagnosed_is_not_diagnosed_again(finished: RunStore, capsys: py
     shown = capsys.readouterr().out.strip().splitlines()
     assert [line.partition(";")[0] for line in shown] == ["2 runs, 2 diagnosed already", "1 runs, 1 diagnosed already"]
     assert before == {path: path.read_bytes() for path in (finished.folder / "diagnoses").iterdir()}
+
+
+def test_what_cannot_be_looked_into_is_skipped_with_a_line(
+    finished: RunStore, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """A record cut in half, a method and a suite that are unknown here, one that routes by token; named, each is refused."""
+    store = RunStore(Path(shutil.copytree(finished.folder, tmp_path / "results")))
+    lora = store.find(run_of(store, "lora"))
+    others = [{"method": replace(lora.config.method, name=name, label=name)} for name in ("newlora", "hydralora")]
+    configs = [replace(lora.config, **change) for change in [*others, {"suite": "theirs"}]]
+    for config in configs:
+        store.record_path(config.id).write_text(to_json(replace(lora, id=config.id, config=config)))
+        store.trained_path(config.id).touch()
+    store.record_path("cut").write_text(to_json(lora)[:900])
+    assert mtl_lora("diagnose", "--results", store.folder) == 0
+    shown = capsys.readouterr()
+    whys = [
+        "of newlora, a method that is unknown here",
+        "of hydralora, which routes by token, so no task of it is one update",
+        "of theirs, a suite that is unknown here",
+    ]
+    skipped = {f"skipped: 1 runs {why}" for why in [*whys, "of heads-only, which trains no adapter"]}
+    cut, *told = shown.err.splitlines()
+    assert shown.out.startswith("2 runs, 2 diagnosed already") and set(told) == skipped
+    assert cut.startswith(f"left out: {store.record_path('cut')} is not a whole run record")
+    for config, why in zip(configs, whys, strict=True):
+        assert mtl_lora("diagnose", config.id, "--results", store.folder) == 2
+        assert f"run {config.id} is {why}; diagnosed are runs of lora" in capsys.readouterr().err
 
 
 BAD = {

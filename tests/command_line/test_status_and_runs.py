@@ -79,6 +79,12 @@ def test_runs_are_listed_shown_and_removed(tiny: Path, store: RunStore, capsys: 
     assert (row["id"], row["score"], row["status"]) == (record.id, record.score, "finished")
     assert mtl_lora("runs", "ls", *folder) == 0
     assert f"{100 * record.score:.2f}" in capsys.readouterr().out
+    cut = store.record_path("cut")
+    cut.write_text(store.record_path(record.id).read_text()[:900])
+    assert mtl_lora("runs", "ls", *folder, "--json") == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out) == [row] and shown.err.startswith(f"left out: {cut} is not a whole run record")
+    cut.unlink()
     assert mtl_lora("runs", "show", record.id, *folder, "--json") == 0
     assert capsys.readouterr().out == store.record_path(record.id).read_text()
     assert mtl_lora("runs", "show", record.id, *folder) == 0

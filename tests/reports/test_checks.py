@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from tiny_study import RESULTS
 
+from benchmarks.records.measurements import Diagnosis
 from benchmarks.records.schema import to_json
 from benchmarks.records.store import RunStore
 from reports.evidence.results import Results
@@ -107,9 +108,77 @@ def test_a_task_that_is_defined_otherwise_now(folder: Path, capsys: pytest.Captu
     assert "task piqa was defined otherwise than it is now" in capsys.readouterr().err
 
 
-def test_a_damaged_diagnosis_is_left_out_alone(folder: Path, capsys: pytest.CaptureFixture) -> None:
+DIAGNOSED = next(d for d in map(json.loads, map(Path.read_text, RESULTS.glob("diagnoses/*.json"))) if "mixing" in d)
+
+
+def without(whole: dict, *keys: str | int) -> str:
+    """The JSON of something less one of its parts."""
+    part = whole = json.loads(json.dumps(whole))
+    for key in keys[:-1]:
+        part = part[key]
+    del part[keys[-1]]
+    return json.dumps(whole)
+
+
+DAMAGED_DIAGNOSES = {
+    "empty": "",
+    "no object": "[1]",
+    "cut": json.dumps(DIAGNOSED)[:900],
+    "another schema": json.dumps(DIAGNOSED | {"schema": 2}),
+    "no times": without(DIAGNOSED, "inference"),
+    "no number": json.dumps(DIAGNOSED).replace('"unmerged_ratio": 1', '"unmerged_ratio": NaN, "was": 1'),
+    "a task fewer": without(DIAGNOSED, "gradient_cosine", 0),
+    "a cosine fewer": without(DIAGNOSED, "update_overlap", 0, 0),
+    "a layer fewer": without(DIAGNOSED, "mixing", 0, 0),
+    "no movement": without(DIAGNOSED, "mixing_moved"),
+    "no points": without(DIAGNOSED, "separation", "after", "points", DIAGNOSED["tasks"][0]),
+    "of another run": json.dumps(DIAGNOSED | {"id": "0123456789abcdef"}),
+}
+
+
+def test_a_whole_diagnosis_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert diagnosis_of(json.dumps(DIAGNOSED), tmp_path).mixing == DIAGNOSED["mixing"]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("case", DAMAGED_DIAGNOSES)
+def test_a_damaged_diagnosis_is_left_out_alone(case: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert diagnosis_of(DAMAGED_DIAGNOSES[case], tmp_path) is None
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"left out: {tmp_path / 'diagnoses' / DIAGNOSED['id']}.json is ")
+
+
+def diagnosis_of(text: str, folder: Path) -> Diagnosis | None:
+    """What a report takes from a folder where the diagnosis of a committed run is this text."""
+    (folder / "runs").mkdir()
+    for path in RESULTS.glob(f"runs/{DIAGNOSED['id']}.*"):
+        shutil.copy(path, folder / "runs")
     (folder / "diagnoses").mkdir()
-    (folder / "diagnoses" / f"{RUNS[0].id}.json").write_text("{}")
+    (folder / "diagnoses" / f"{DIAGNOSED['id']}.json").write_text(text)
     results = Results(folder)
-    assert results.diagnosis(RUNS[0].id) is None and len(results.records) == 3
-    assert "no whole diagnosis" in capsys.readouterr().err
+    found = results.diagnosis(DIAGNOSED["id"])
+    assert results.diagnosis(DIAGNOSED["id"]) is found and len(results.records) == 1
+    return found
+
+
+SPEED = json.loads((RESULTS / "speed" / "speed-cpu.json").read_text())
+DAMAGED_SPEED = {
+    "empty": "",
+    "no object": "[]",
+    "cut": json.dumps(SPEED)[:900],
+    "no rounds": without(SPEED, "rounds"),
+    "no ratio": without(SPEED, "results", 0, "rows", 0, "step_ratio"),
+    "no number": json.dumps(SPEED).replace('"forward_ratio": ', '"forward_ratio": NaN, "was": '),
+    "no hardware": without(SPEED, "environment", "hardware"),
+    "results in another form": json.dumps(SPEED | {"results": {"minilm": []}}),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED_SPEED)
+def test_a_damaged_speed_record_is_left_out_alone(case: str, folder: Path, capsys: pytest.CaptureFixture) -> None:
+    (folder / "speed").mkdir()
+    (folder / "speed" / "speed-cpu.json").write_text(json.dumps(SPEED))
+    (folder / "speed" / "speed-gpu.json").write_text(DAMAGED_SPEED[case])
+    assert [*Results(folder).speed()] == ["speed-cpu"]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"left out: {folder / 'speed' / 'speed-gpu.json'} is no record of the speed benchmark (")
