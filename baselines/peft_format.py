@@ -67,7 +67,7 @@ def export_peft(model: AdaptedModel, task: str, folder: Path | str, base_name: s
     """
     if not model.count():
         raise InvalidInput(f"{model.method.name} trains no adapter, so there is none to export")
-    index, rank = model.context.index(task), 0
+    index, rank = model.context.names.index(task), 0
     tensors: dict[str, Tensor] = {}
     for name, layer in model.layers():
         a, b = layer.fold(index)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from mtl_lora.errors import InvalidInput, unknown
+from mtl_lora.errors import InvalidInput
+from mtl_lora.tasks import TaskNames
 
 NO_BACKWARD = -1
+CHECKPOINT = "_gradient_checkpointing_func"  # where a module of transformers keeps how it runs its layers again
 
 
 class Batch(NamedTuple):
@@ -43,10 +45,7 @@ class TaskContext:
     """
 
     def __init__(self, tasks: Sequence[str]) -> None:
-        names = isinstance(tasks, Sequence) and not isinstance(tasks, str) and all(isinstance(task, str) for task in tasks)
-        if not (names and tasks and len(set(tasks)) == len(tasks)):
-            raise InvalidInput(f"task names must be a list of strings that differ from each other, not {tasks!r}")
-        self.tasks = tuple(tasks)
+        self.names = TaskNames(tasks)
         self.proven: dict[str, dict[int, set[int]]] = {}
         self._batch: Batch | None = None
         self._called: set[str] = set()
@@ -79,47 +78,18 @@ class TaskContext:
             function = partial(self._run, self._batch.one_hot, function)
         return checkpoint(function, *args)
 
+    def keep_in_checkpoints(self, model: nn.Module) -> None:
+        """Let every module of ``model`` that runs layers again in backward do so by :meth:`checkpoint`."""
+        for module in model.modules():
+            if hasattr(module, CHECKPOINT):
+                setattr(module, CHECKPOINT, partial(self.checkpoint, getattr(module, CHECKPOINT)))
+
     def _run(self, one_hot: Tensor, function: Callable[..., Any], *args: Any) -> Any:
         with self._use(one_hot):
             return function(*args)
 
     def _one_hot(self, tasks: Tensor | Sequence[int | str], device: torch.device | None) -> Tensor:
-        return F.one_hot(self.ids(tasks).to(device), len(self.tasks)).float()
-
-    def ids(self, tasks: Tensor | Sequence[int | str]) -> Tensor:
-        """One id a sample (samples,) from ids or names; InvalidInput for anything else.
-
-        On an accelerator a wrong id trips the one_hot kernel's own check; looking here would wait for the device.
-        """
-        if not isinstance(tasks, Tensor):
-            if isinstance(tasks, str) or not isinstance(tasks, Iterable):
-                raise _no_ids(repr(tasks))
-            tasks = torch.tensor([self.index(task) for task in tasks], dtype=torch.long)
-        if tasks.dtype != torch.long or tasks.dim() != 1:
-            raise _no_ids(f"{tasks.dtype} of shape {tuple(tasks.shape)}")
-        if tasks.device.type == "cpu":
-            right = (tasks >= 0) & (tasks < len(self.tasks))
-            if torch.compiler.is_compiling():
-                require_all(right, f"a task id is out of range; the tasks are {self.describe()}")
-            elif not right.all():
-                self.index(int(tasks[~right][0]))
-        return tasks
-
-    def index(self, task: int | str) -> int:
-        """The id of a task given by name or by id; InvalidInput where there is no such task."""
-        if isinstance(task, str):
-            if task not in self.tasks:
-                raise unknown("task", task, self.tasks)
-            return self.tasks.index(task)
-        if isinstance(task, bool) or not hasattr(task, "__index__"):
-            raise _no_ids(f"{task!r} in it")
-        if not 0 <= task < len(self.tasks):
-            raise InvalidInput(f"task id {int(task)} is out of range; the tasks are {self.describe()}")
-        return int(task)
-
-    def describe(self) -> str:
-        """The tasks and their ids, for messages: "0 cola, 1 sst2"."""
-        return ", ".join(f"{i} {name}" for i, name in enumerate(self.tasks))
+        return F.one_hot(self.names.ids(tasks).to(device), len(self.names.tasks)).float()
 
     def route(self, z: Tensor, core: Tensor, layer: str) -> Tensor:
         """Apply to each row of z (rows, ..., R_in) the core of its sample's task.
@@ -193,19 +163,7 @@ class TaskContext:
                 "a checkpoint past the adapted model lost the tasks of its samples: "
                 "call activation_checkpointing_enable() of the adapted model"
             )
-        raise InvalidInput(f"the task of each sample is missing: pass task_ids; the tasks are {self.describe()}")
-
-
-def require_all(true: Tensor, otherwise: str) -> None:
-    """InvalidInput unless all are true. A compiled graph cannot look: it stops with a RuntimeError of the same words."""
-    if torch.compiler.is_compiling():
-        torch._assert_async(true.all(), otherwise)
-    elif not true.all():
-        raise InvalidInput(otherwise)
-
-
-def _no_ids(given: str) -> InvalidInput:
-    return InvalidInput(f"task ids must be a LongTensor or a list of ids or names, one a sample, not {given}")
+        raise InvalidInput(f"the task of each sample is missing: pass task_ids; the tasks are {self.names.describe()}")
 
 
 def not_by_sample(layer: str) -> InvalidInput:

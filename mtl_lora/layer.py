@@ -30,7 +30,7 @@ class AdaptedLinear(nn.Module):
         self.context = context
         self._shared = (shared,)  # in a tuple, so that its parameters are listed once, by the model
         dims = (base.in_features, base.out_features)
-        self.adapter = new_parameters(method.shapes(*dims, len(context.tasks)), base.weight)
+        self.adapter = new_parameters(method.shapes(*dims, len(context.names.tasks)), base.weight)
         with torch.no_grad():
             weight = base.weight.to(_adapter_dtype(base.weight))
             constants = method.constants(weight)
@@ -96,7 +96,7 @@ class AdaptedLinear(nn.Module):
         """Put one task into the base weight; the layer then costs no more than its base."""
         merged = self.merged_weight(task)
         self._unmerged, self.base.weight.data = self.base.weight.data, merged
-        self.merged = self.context.tasks[task]
+        self.merged = self.context.names.tasks[task]
 
     def unmerge(self) -> None:
         """Put the base weight back, bit for bit."""

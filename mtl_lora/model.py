@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mtl_lora.context import TaskContext, require_all
+from mtl_lora.context import TaskContext
 from mtl_lora.errors import InvalidInput
+from mtl_lora.inputs import BATCH_INPUTS, Args, Kwargs, as_forward, batch_of
 from mtl_lora.layer import AdaptedLinear, generator, new_parameters, refuse_merged
 from mtl_lora.method import Method
-from mtl_lora.rows import Args, Kwargs, prove_rows
+from mtl_lora.rows import prove_rows
 from mtl_lora.targets import ALL_LINEAR, stacked_weights, target_layers, target_names
-
-BATCH_INPUTS = (  # inputs whose length is the number of samples
-    "input_ids",
-    "inputs_embeds",
-    "inputs",
-    "pixel_values",
-    "input_features",
-    "input_values",
-)
-CHECKPOINT = "_gradient_checkpointing_func"  # where a module of transformers keeps how it runs its layers again
+from mtl_lora.tasks import require_all
 
 
 class AdaptedModel(nn.Module):
@@ -68,12 +58,12 @@ class AdaptedModel(nn.Module):
             setattr(base.get_submodule(parent), child, adapted)
         self.train(base.training)
         self.register_load_state_dict_pre_hook(refuse_merged)  # type: ignore[no-untyped-call] # before any layer is read
-        self._keep_tasks_in_checkpoints()
+        self.context.keep_in_checkpoints(self.base)
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """The names of the tasks; a task's id is its place here."""
-        return self.context.tasks
+        return self.context.names.tasks
 
     def layers(self) -> Iterator[tuple[str, AdaptedLinear]]:
         """The adapted layers, by their path in the base model."""
@@ -94,10 +84,10 @@ class AdaptedModel(nn.Module):
 
     def use_tasks(self, tasks: Tensor | Sequence[int | str]) -> AbstractContextManager[None]:
         """A context in which every forward pass uses these tasks, one a sample: ids (samples,) or names."""
-        ids = self.context.ids(tasks)
+        ids = self.context.names.ids(tasks)
         if self.merged is not None:
             other = f"task {self.merged} is merged into the base: unmerge() before using other tasks"
-            require_all(ids == self.context.index(self.merged), other)
+            require_all(ids == self.context.names.index(self.merged), other)
         return self.context(ids, next(self.base.parameters()).device)
 
     def forward(self, *args: Any, task_ids: Tensor | Sequence[int | str] | None = None, **kwargs: Any) -> Any:
@@ -119,47 +109,33 @@ class AdaptedModel(nn.Module):
         with self._tasks_of_batch(args, kwargs, task_ids):
             output = self.base.generate(*args, **kwargs)
             if self.context.unproven():
-                self._prove_rows((), self._prompts(*args, **kwargs))
+                self._prove_rows((), as_forward(self.base, len(self.context.one_hot()), *args, **kwargs))
         return output
 
     def _tasks_of_batch(self, args: Args, kwargs: Kwargs, task_ids: Any) -> AbstractContextManager[None]:
         if task_ids is None:
             return nullcontext()
-        batch, ids = _batch(args, kwargs), self.context.ids(task_ids)
+        batch, ids = batch_of(args, kwargs), self.context.names.ids(task_ids)
         if batch is not None and len(batch) != len(ids):
             raise InvalidInput(f"{len(ids)} task ids do not fit a batch of {len(batch)}: give one id a sample")
         return self.use_tasks(ids)
 
     def _prove_rows(self, args: Args, kwargs: Kwargs) -> None:
         """Make sure that in the pass just made each row had the task of its sample; InvalidInput otherwise."""
-        batch, layers = _batch(args, kwargs), self.context.unproven()
+        batch, layers = batch_of(args, kwargs), self.context.unproven()
         length = len(self.context.one_hot() if batch is None else batch)
         prove_rows(self.base, self.context, list(dict.fromkeys(layers)), length, args, kwargs)
         layers.clear()
 
-    def _prompts(self, inputs: Tensor | None = None, **kwargs: Any) -> dict[str, Any]:
-        """What ``generate`` is given, as inputs of one forward pass."""
-        kwargs = {self.base.main_input_name: inputs, **kwargs}
-        if self.base.config.is_encoder_decoder:
-            start = torch.arange(2, device=self.base.device).expand(len(self.context.one_hot()), 2)
-            kwargs = {"decoder_input_ids": start, **kwargs}
-        known = inspect.signature(self.base.forward).parameters
-        return {name: value for name, value in kwargs.items() if name in known and value is not None}
-
     def activation_checkpointing_enable(self, *args: Any, **kwargs: Any) -> None:
         """The base model's; each recomputation gets the task ids of its own forward pass."""
         self.base.activation_checkpointing_enable(*args, **kwargs)
-        self._keep_tasks_in_checkpoints()
+        self.context.keep_in_checkpoints(self.base)
 
     def gradient_checkpointing_enable(self, *args: Any, **kwargs: Any) -> None:
         """The older name of :meth:`activation_checkpointing_enable`."""
         self.base.gradient_checkpointing_enable(*args, **kwargs)
-        self._keep_tasks_in_checkpoints()
-
-    def _keep_tasks_in_checkpoints(self) -> None:
-        for module in self.base.modules():
-            if hasattr(module, CHECKPOINT):
-                setattr(module, CHECKPOINT, partial(self.context.checkpoint, getattr(module, CHECKPOINT)))
+        self.context.keep_in_checkpoints(self.base)
 
     def merge(self, task: str, check: Mapping[str, Any] | None = None) -> float | None:
         """Put one task into the base weights, so that it runs at the cost of the base model alone.
@@ -169,7 +145,7 @@ class AdaptedModel(nn.Module):
         """
         if self.merged is not None:
             raise InvalidInput(f"task {self.merged} is merged already: unmerge() first")
-        index = self.context.index(task)
+        index = self.context.names.index(task)
         before = None if check is None else self._first_output(check, task)
         for _, layer in self.layers():
             layer.merge(index)
@@ -206,7 +182,7 @@ class AdaptedModel(nn.Module):
 
     @torch.no_grad()
     def _first_output(self, inputs: Mapping[str, Any], task: str) -> Tensor:
-        batch = _batch((), inputs)
+        batch = batch_of((), inputs)
         if batch is None:
             raise InvalidInput(f"check must hold the inputs of a forward pass, one of {', '.join(BATCH_INPUTS)} among them")
         training = self.training
@@ -222,9 +198,3 @@ class AdaptedModel(nn.Module):
             if name == "base":
                 raise
             return getattr(self.base, name)
-
-
-def _batch(args: Args, kwargs: Kwargs) -> Tensor | None:
-    """The input whose length is the number of samples, where one is known."""
-    named = [kwargs[name] for name in BATCH_INPUTS if kwargs.get(name) is not None]
-    return next((value for value in [*named, *args] if isinstance(value, Tensor)), None)

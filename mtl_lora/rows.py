@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -13,11 +13,10 @@ from torch.utils._pytree import tree_map
 
 from mtl_lora.context import TaskContext, not_by_sample
 from mtl_lora.errors import InvalidInput
+from mtl_lora.inputs import Args, Kwargs
 
 CLOSE = 0.1  # of a row's size: rounding moves a row by less, another sample or token by more
 SHARE = 0.9  # of a sample's rows: near-ties of a half-precision expert router send a few elsewhere
-Args = tuple[Any, ...]
-Kwargs = Mapping[str, Any]
 CACHES = ("past_key_values", "cache_params")  # filled by the pass that is to be proven
 
 
@@ -27,8 +26,8 @@ def prove_rows(
     context: TaskContext,
     layers: Sequence[str],
     length: int,
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
+    args: Args,
+    kwargs: Kwargs,
 ) -> None:
     """Prove that each layer is given the rows of one sample after another; InvalidInput where it is not.
 

@@ -1,0 +1,37 @@
+"""What models are given: which input holds the samples, and what ``generate`` is given as a forward pass would be."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Args = tuple[Any, ...]
+Kwargs = Mapping[str, Any]
+BATCH_INPUTS = (  # inputs whose length is the number of samples
+    "input_ids",
+    "inputs_embeds",
+    "inputs",
+    "pixel_values",
+    "input_features",
+    "input_values",
+)
+
+
+def batch_of(args: Args, kwargs: Kwargs) -> Tensor | None:
+    """The input whose length is the number of samples, where one is known."""
+    named = [kwargs[name] for name in BATCH_INPUTS if kwargs.get(name) is not None]
+    return next((value for value in [*named, *args] if isinstance(value, Tensor)), None)
+
+
+def as_forward(base: Any, samples: int, inputs: Tensor | None = None, **kwargs: Any) -> dict[str, Any]:
+    """What ``generate`` is given for so many samples, as inputs of one forward pass of a model of transformers."""
+    kwargs = {base.main_input_name: inputs, **kwargs}
+    if base.config.is_encoder_decoder:
+        start = torch.arange(2, device=base.device).expand(samples, 2)
+        kwargs = {"decoder_input_ids": start, **kwargs}
+    known = inspect.signature(base.forward).parameters
+    return {name: value for name, value in kwargs.items() if name in known and value is not None}
