@@ -28,16 +28,17 @@ def attempt(runner: Runner, job: Job, tell: Tell) -> str:
     """Do a run. One that diverges or fails leaves a record of that. Gives its status.
 
     Raises:
-        InvalidInput: what was asked for is wrong, so that other runs would end like this one.
+        InvalidInput: its model or its rows are refused, before anything is trained.
+        OSError: not even that it failed can be written.
     """
     try:
         runner.run(job.study, job.run, lambda *done: tell(Progress(job.run.id, *done)))
     except Diverged as error:
         shutil.rmtree(runner.store.checkpoints(job.run.id), ignore_errors=True)  # no use to go on from
         return _record(runner, job.run, "diverged", error)
-    except InvalidInput:
-        raise
     except Exception as error:
+        if isinstance(error, InvalidInput) and runner.progress is None:
+            raise
         return _record(runner, job.run, "failed", error)
     return "finished"
 
@@ -70,4 +71,5 @@ def _message(error: Exception) -> str:
     """What went wrong, in one line."""
     if out_of_memory(error):
         return ADVICE
-    return str(error) if isinstance(error, Diverged) else "\n".join(traceback.format_exception_only(error)).splitlines()[0]
+    known = isinstance(error, Diverged | InvalidInput)  # whose text says it all
+    return (str(error) if known else "\n".join(traceback.format_exception_only(error))).splitlines()[0]

@@ -10,6 +10,8 @@ from typing import Self
 
 from benchmarks.experiment.study import Study
 from benchmarks.records.config import RunConfig
+from benchmarks.training.trainer import Execution
+from mtl_lora.errors import InvalidInput
 
 
 @dataclass(frozen=True)
@@ -30,15 +32,17 @@ class Progress:
     total: int
 
 
+Ended = dict[str, InvalidInput | None]  # ids of runs, and why their model or rows were refused, where they were
 Tell = Callable[[Progress], None]
 
 
 class Engine(ABC):
     """Does runs, some at a time; a context, at whose end nothing of it runs any more.
 
-    leads: False in all but the first of several processes that do every run together.
+    execution: how it does them. leads: False in all but the first of several processes that do every run together.
     """
 
+    execution: Execution
     leads = True
 
     @property
@@ -51,13 +55,13 @@ class Engine(ABC):
         """Start a run; a slot is free. One that was begun before, here or elsewhere, goes on from its last checkpoint."""
 
     @abstractmethod
-    def wait(self, seconds: float, tell: Tell) -> list[str]:
-        """The ids of the runs that ended, waiting for at most so long; whether they finished or not, the store knows.
+    def wait(self, seconds: float, tell: Tell) -> Ended:
+        """The runs that ended, waiting for at most so long. Whether they finished the store knows, of all but refused ones.
 
         tell: gets what the others do meanwhile.
 
         Raises:
-            InvalidInput: what was asked for is wrong.
+            OSError: what came out of a run cannot be written, not even that it failed.
         """
 
     def agree(self, decision: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -38,7 +39,12 @@ def choose(
         address: Of a Ray cluster.
         per_gpu: Runs at a time on each GPU.
         workers: So many, or None: as many as there are runs left and cores (or GPUs, times per_gpu) to do them.
+
+    Raises:
+        InvalidInput: What was asked for can be done for none of the jobs, or not here.
     """
+    for job in jobs:
+        execution.rows_at_once(job.run.recipe.batch_size)
     if name == "ray":
         return _ray()(store, execution, address, workers, per_gpu)
     if name != "local":
@@ -52,7 +58,7 @@ def choose(
     if workers <= 1 or together > 1:
         return InProcess(store, execution)
     threads = min(max(cores // workers, 1), torch.get_num_threads())  # the latter knows OMP_NUM_THREADS
-    return Local(store, execution, workers, threads, gpus)
+    return Local(store, replace(execution, workers=workers), workers, threads, gpus)
 
 
 def _ray() -> type[Ray]:

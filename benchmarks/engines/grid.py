@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import time
+import traceback
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 
+from benchmarks.engines.attempt import failure_of
 from benchmarks.engines.base import Engine, Job, Progress
 from benchmarks.engines.view import View
 from benchmarks.experiment.study import Study
@@ -45,12 +47,17 @@ def run_grid(
 ) -> bool:
     """Do every run that has no record yet. Gives whether all of them have finished, here or elsewhere, now or earlier.
 
-    Several grids may work on one folder: a run that another one holds is left to the end.
+    Several grids may work on one folder: a run that another one holds is left to the end. A run that fails stops no other;
+    but where the first one's model or rows are refused, before anything was trained, so would those of the others be.
 
     Args:
         retry_failed: Do runs again whose record says that they diverged or failed.
         wait: For runs that others hold, to do them here if those end without a record.
         again: Do all runs again, finished ones too; a record stays until its run has ended anew.
+
+    Raises:
+        InvalidInput: What was asked for is wrong, and nothing was trained.
+        OSError: The folder of results cannot be written.
     """
     grid = _Grid(jobs, store, engine, retry_failed, again)
     with ExitStack() as stack:
@@ -76,6 +83,7 @@ class _Grid:
         self.view = View(jobs, store, engine.slots, engine.leads)
         self.running: dict[str, Job] = {}
         self.waiting = list(jobs)
+        self.begun = False  # whether any of them got as far as training
         self.again: dict[str, Record] = {}  # what there is of runs that are to be done again
         others = []
         for record in map(self._record, jobs):
@@ -101,8 +109,8 @@ class _Grid:
                 self.view.started(job)
                 self.engine.submit(job)
             if self.running:
-                for run_id in self.engine.wait(POLL_SECONDS, self._progress):
-                    self._ended(self.running.pop(run_id))
+                for run_id, refused in self.engine.wait(POLL_SECONDS, self._progress).items():
+                    self._ended(self.running.pop(run_id), refused)
                 continue
             held = self._held()
             if self.waiting and held != announced:
@@ -158,11 +166,18 @@ class _Grid:
         return record
 
     def _progress(self, progress: Progress) -> None:
+        self.begun = True
         words = self.view.progress(progress)
         if self.engine.leads:
             self.leases.say(progress.run_id, words)
 
-    def _ended(self, job: Job) -> None:
+    def _ended(self, job: Job, refused: InvalidInput | None) -> None:
+        if refused is not None:
+            if not self.begun:
+                raise refused
+            failure = failure_of(job.run, "failed", str(refused), self.engine.execution)
+            self.store.write_failure(failure, "".join(traceback.format_exception(refused)))
+        self.begun = True
         self.view.ended(job.run.id, self._written(job))
         if self.engine.leads:
             self.leases.give_up(job.run.id)

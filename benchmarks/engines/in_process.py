@@ -7,7 +7,7 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
 from benchmarks.engines.attempt import attempt
-from benchmarks.engines.base import Engine, Job, Tell
+from benchmarks.engines.base import Ended, Engine, Job, Tell
 from benchmarks.records.store import RunStore
 from benchmarks.training.runner import Runner
 from benchmarks.training.trainer import Execution
@@ -22,20 +22,25 @@ class InProcess(Engine):
     def __init__(self, store: RunStore, execution: Execution) -> None:
         self.process = PartialState(cpu=not torch.cuda.is_available())
         self.leads = self.process.is_main_process
-        self.runner = Runner(store, execution)
+        self.execution, self.runner = execution, Runner(store, execution)
         self.job: Job | None = None
 
     def submit(self, job: Job) -> None:
         self.job = job
 
-    def wait(self, seconds: float, tell: Tell) -> list[str]:
+    def wait(self, seconds: float, tell: Tell) -> Ended:
         job, self.job = self.job, None
         assert job is not None
-        if attempt(self.runner, job, tell) == "failed" and self.process.num_processes > 1:
-            raise InvalidInput(
-                f"{job.run.title} failed in one of {self.process.num_processes} processes, which ends them all"
-            )
-        return [job.run.id]
+        together = self.process.num_processes
+        try:
+            status = attempt(self.runner, job, tell)
+        except InvalidInput as error:
+            if together > 1:  # who knows whether in all of them
+                raise
+            return {job.run.id: error}
+        if status == "failed" and together > 1:
+            raise InvalidInput(f"{job.run.title} failed in one of {together} processes, which ends them all")
+        return {job.run.id: None}
 
     def agree(self, decision: str) -> str:
         return broadcast_object_list([decision])[0]

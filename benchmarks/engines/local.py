@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 import torch
 
 from benchmarks.engines.attempt import attempt, failure_of
-from benchmarks.engines.base import Engine, Job, Progress, Tell
+from benchmarks.engines.base import Ended, Engine, Job, Progress, Tell
 from benchmarks.experiment.study import Study
 from benchmarks.quiet import quiet
 from benchmarks.records.store import RunStore
@@ -68,31 +68,31 @@ class Local(Engine):
         idle = next((worker for worker in self.workers if worker.job is None), None)
         (idle or self._start()).send(job)
 
-    def wait(self, seconds: float, tell: Tell) -> list[str]:
+    def wait(self, seconds: float, tell: Tell) -> Ended:
         deadline = time.monotonic() + seconds
-        ended: list[str] = []
+        ended: Ended = {}
         while not ended and (left := deadline - time.monotonic()) > 0:
             busy = {worker.connection: worker for worker in self.workers if worker.job}
             told = wait(list(busy), left)
             for connection, worker in busy.items():
-                ended += self._read(worker, tell) if connection in told else []
+                ended |= self._read(worker, tell) if connection in told else {}
         return ended
 
-    def _read(self, worker: _Worker, tell: Tell) -> list[str]:
-        """What a worker has sent: the id of its run where that ended."""
+    def _read(self, worker: _Worker, tell: Tell) -> Ended:
+        """What a worker has sent: its run where that ended."""
         try:
             message = worker.connection.recv()
         except (EOFError, OSError):
             return self._replace(worker)
         if isinstance(message, Progress):
             tell(message)
-            return []
-        if isinstance(message, Exception):
+            return {}
+        if isinstance(message, OSError):
             raise message
         worker.job = None
-        return [message]
+        return message
 
-    def _replace(self, worker: _Worker) -> list[str]:
+    def _replace(self, worker: _Worker) -> Ended:
         worker.process.join()
         self.workers.remove(worker)
         job = worker.job
@@ -101,12 +101,12 @@ class Local(Engine):
         self.killed[run.id] += 1
         if self.killed[run.id] < ATTEMPTS:
             self.submit(job)
-            return []
+            return {}
         message = (
             f"its process ended {ATTEMPTS} times with status {worker.process.exitcode} (-9: killed, perhaps for memory)"
         )
         self.store.write_failure(failure_of(run, "failed", message, self.execution), message)
-        return [run.id]
+        return {run.id: None}
 
     def _start(self) -> _Worker:
         context = get_context("spawn")
@@ -156,10 +156,12 @@ def _serve(connection: Connection, store: RunStore, execution: Execution, thread
             studies.append(study)
         try:
             attempt(runner, Job(run, studies[-1 if place is None else place]), tell)
-        except (InvalidInput, OSError) as error:
-            connection.send(InvalidInput(str(error)))
+        except OSError as error:
+            connection.send(error)
+        except InvalidInput as error:
+            connection.send({run.id: error})
         else:
-            connection.send(run.id)
+            connection.send({run.id: None})
 
 
 def _end_with_parent() -> None:

@@ -13,7 +13,7 @@ import torch
 from ray.exceptions import RayError, RayTaskError
 
 from benchmarks.engines.attempt import attempt, failure_of
-from benchmarks.engines.base import Engine, Job, Progress, Tell
+from benchmarks.engines.base import Ended, Engine, Job, Progress, Tell
 from benchmarks.experiment.study import Study
 from benchmarks.quiet import quiet
 from benchmarks.records.config import RunConfig
@@ -36,7 +36,7 @@ class Ray(Engine):
     """
 
     def __init__(self, store: RunStore, execution: Execution, address: str, most: int | None, per_gpu: int) -> None:
-        self.store, self.execution, self.most = store, execution, most
+        self.store, self.most = store, most
         try:
             ray.init(address=address, log_to_driver=False, logging_level="error")
         except (ConnectionError, RuntimeError, ValueError, RayError) as error:
@@ -45,6 +45,7 @@ class Ray(Engine):
                 f"no Ray cluster at {address!r} that takes us: {first} (RAY_AUTH_TOKEN is its token)"
             ) from error
         self.need = {"CPU": 1.0, "GPU": 1 / per_gpu if ray.cluster_resources().get("GPU") else 0.0}
+        self.execution = dataclasses.replace(execution, engine="ray", workers=self.slots)
         self.board = ray.remote(num_cpus=0)(_Board).remote()
         self.running: dict[ray.ObjectRef, Job] = {}
         self.studies: list[tuple[Study, ray.ObjectRef]] = []
@@ -63,12 +64,12 @@ class Ray(Engine):
         arguments = (job.run, self._sent(job.study), self.execution, self.board)
         self.running[task.remote(*arguments)] = job
 
-    def wait(self, seconds: float, tell: Tell) -> list[str]:
+    def wait(self, seconds: float, tell: Tell) -> Ended:
         done, _ = ray.wait(list(self.running), timeout=min(seconds, TELL_SECONDS))
         for progress in ray.get(self.board.latest.remote()):
             if any(job.run.id == progress.run_id for job in self.running.values()):
                 tell(progress)
-        return [self._received(reference) for reference in done]
+        return dict(map(self._received, done))
 
     def _sent(self, study: Study) -> ray.ObjectRef:
         """The study without its rows: every node reads its own, where its source lies on that node."""
@@ -78,26 +79,32 @@ class Ray(Engine):
             self.studies.append((study, found))
         return found
 
-    def _received(self, reference: ray.ObjectRef) -> str:
+    def _received(self, reference: ray.ObjectRef) -> tuple[str, InvalidInput | None]:
         run = self.running.pop(reference).run
         try:
             files = ray.get(reference)
-        except RayTaskError as error:
-            raise error.cause if isinstance(error.cause, InvalidInput) else error from None
-        except RayError as error:  # of its process or node, after all retries
-            message = f"its process or node ended {RETRIES + 1} times: {str(error).strip().splitlines()[0]}"
-            self.store.write_failure(failure_of(run, "failed", message, self.execution), str(error))
-            return run.id
+        except RayError as error:
+            if isinstance(error, RayTaskError) and isinstance(error.cause, InvalidInput):
+                return run.id, error.cause
+            self.store.write_failure(failure_of(run, "failed", _message(error), self.execution), str(error))
+            return run.id, None
         record = self.store.record_path(run.id)
         record.parent.mkdir(parents=True, exist_ok=True)
         for name in sorted(files, key=lambda name: name == record.name):  # the record last: it says the others are there
             write_whole(record.parent / name, partial(Path.write_bytes, data=files[name]))
-        return run.id
+        return run.id, None
 
     def __exit__(self, *error: object) -> None:
         for reference in self.running:
             ray.cancel(reference, force=True)
         ray.shutdown()
+
+
+def _message(error: RayError) -> str:
+    """Why a run left no record of its own: what went wrong around it, or that process or node ended, after all retries."""
+    if isinstance(error, RayTaskError):
+        return str(error.cause).strip().splitlines()[0]
+    return f"its process or node ended {RETRIES + 1} times: {str(error).strip().splitlines()[0]}"
 
 
 class _Board:

@@ -99,7 +99,7 @@ class Leases:
         with self._lock:
             file, _ = self._held.pop(name)
             if self._still_ours(name, file):
-                self._path(name).unlink()
+                self._path(name).unlink(missing_ok=True)
             os.close(file)
 
     def close(self) -> None:
@@ -147,14 +147,15 @@ class Leases:
         if found is not None and (stale is None or found.token != stale.token):
             with contextlib.suppress(FileExistsError):
                 os.link(moved, self._path(name))
-        moved.unlink()
+        moved.unlink(missing_ok=True)
         self._seen.pop(name, None)
 
     def _renew(self) -> None:
         while not self._ended.wait(HEARTBEAT_SECONDS):
             with self._lock:
                 for name in self._held:
-                    self._write(name)
+                    with contextlib.suppress(OSError):  # the next heartbeat may do; a lease outlives many that are missed
+                        self._write(name)
 
     def _write(self, name: str) -> None:
         """Write in place, into the file that was created: where the lease was lost, another's is not touched."""
@@ -173,10 +174,10 @@ class Leases:
 
 
 def read_lease(path: Path) -> Holder | None:
-    """Who holds a lease; None where there is none, or it is being written at this moment."""
+    """Who holds a lease; None where there is none, or it is being written or cannot be read at this moment."""
     try:
         return Holder(**json.loads(path.read_text()))
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return None
 
 

@@ -86,12 +86,15 @@ class Training:
 class Execution:
     """How a run was executed; none of it changes what is computed, up to rounding and the masks of dropout.
 
-    devices: processes that shared a batch. accumulation: micro-batches a step and device.
+    devices: processes that shared a batch. accumulation: micro-batches a step and device. engine: that did the run, with
+    so many workers, each a run at a time; the environment says with how many threads. None where they are not known.
     """
 
     devices: int
     accumulation: int
     gradient_checkpointing: bool
+    engine: str | None = field(default=None, metadata=LATER)
+    workers: int | None = field(default=None, metadata=LATER)
 
 
 @dataclass(frozen=True)

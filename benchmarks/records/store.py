@@ -82,8 +82,10 @@ class RunStore:
                 yield read_record(path)
 
     def _read(self, run_id: str) -> Record | None:
-        path = self.record_path(run_id)
-        return read_record(path) if path.exists() else None
+        try:
+            return read_record(self.record_path(run_id))
+        except FileNotFoundError:
+            return None
 
     def _all(self) -> Iterator[Record]:
         return map(read_record, sorted((self.folder / "runs").glob("*.json")))

@@ -33,12 +33,14 @@ class Execution:
     """How runs are executed. None of it changes what is computed, up to rounding and the masks of dropout.
 
     accumulation: micro-batches a step and device. gradient_checkpointing: recompute activations in backward.
-    report_to: the service that transformers' Trainer sends losses to.
+    report_to: the service that transformers' Trainer sends losses to. engine, workers: who does them, so many at a time.
     """
 
     accumulation: int = 1
     gradient_checkpointing: bool = False
     report_to: str = "none"
+    engine: str = "local"
+    workers: int = 1
 
     def __post_init__(self) -> None:
         there = get_available_reporting_integrations()
@@ -47,7 +49,7 @@ class Execution:
 
     def recorded(self, devices: int) -> schema.Execution:
         """What a record holds of it. devices: that shared a batch."""
-        return schema.Execution(devices, self.accumulation, self.gradient_checkpointing)
+        return schema.Execution(devices, self.accumulation, self.gradient_checkpointing, self.engine, self.workers)
 
     def rows_at_once(self, batch_size: int) -> int:
         """The rows of a batch that a device reads at once. InvalidInput where they cannot be the same for all devices."""

@@ -15,8 +15,12 @@ import torch
 from tiny_cli import mtl_lora, predictions, run_arguments
 from tiny_mirror import make_mirror
 
+from benchmarks.answering.base import TaskModel
+from benchmarks.records.config import RunConfig
 from benchmarks.records.store import RunStore
+from benchmarks.training import runner
 from benchmarks.training.trainer import AdapterTrainer
+from mtl_lora import InvalidInput
 
 METHODS = ["lora", "dora", "multilora", "moelora", "mtl-lora"]
 REFERENCES = "all,references"
@@ -70,37 +74,52 @@ def test_a_grid_gives_what_its_runs_give_one_by_one(workers: int, one_by_one: Ru
     arguments = run_arguments(tiny, tmp_path, "--methods", REFERENCES, "--workers", str(workers))
     assert mtl_lora(*arguments) == 0
     assert_same(RunStore(tmp_path), one_by_one)
-    assert {record.environment.threads for record in RunStore(tmp_path).finished()} == {1}
+    for record in RunStore(tmp_path).finished():
+        assert (record.environment.threads, record.execution.engine, record.execution.workers) == (1, "local", workers)
     assert not list((tmp_path / "checkpoints").iterdir())
 
 
 def test_what_fails_is_recorded_and_the_others_are_done(
     one_by_one: RunStore, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    arguments = run_arguments(tiny, tmp_path, "--methods", "lora,dora,mtl-lora")
-    train = AdapterTrainer.train
+    arguments = run_arguments(tiny, tmp_path, "--methods", "dora,mtl-lora,moelora,multilora,lora")
+    faults = {
+        "dora": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        "mtl-lora": InvalidInput("picture 7 is missing"),
+        "moelora": OSError("Stale file handle"),
+    }
+    train, build = AdapterTrainer.train, runner.build_model
 
     def fail(self: AdapterTrainer, **kwargs: object) -> None:
-        if self.model.backbone.method.name == "dora":
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        if fault := faults.get(self.model.backbone.method.name):
+            raise fault
         train(self, **kwargs)
+
+    def refuse(run: RunConfig, *arguments: object) -> TaskModel:
+        if run.method.name == "multilora":
+            raise InvalidInput("other weights")
+        return build(run, *arguments)
 
     with monkeypatch.context() as patch:
         patch.setattr(AdapterTrainer, "train", fail)
+        patch.setattr(runner, "build_model", refuse)
         assert mtl_lora(*arguments) == 1
     store = RunStore(tmp_path)
-    (failure,) = store.failed()
-    assert (failure.status, failure.config.method.name) == ("failed", "dora")
-    assert "a larger --accumulation" in failure.failure.message
-    assert "in fail" in store.traceback_path(failure.id).read_text()
-    assert (
-        f"({failure.id}): failed at step 0: more memory is needed than there is" in capsys.readouterr().out.splitlines()[-1]
-    )
+    assert [record.config.method.name for record in store.finished()] == ["lora"]
+    failures, said = {failure.config.method.name: failure for failure in store.failed()}, capsys.readouterr().out
+    assert {failure.status for failure in failures.values()} == {"failed"}
+    assert "a larger --accumulation" in failures["dora"].failure.message
+    assert failures["mtl-lora"].failure.message == "picture 7 is missing"
+    assert failures["moelora"].failure.message == "OSError: Stale file handle"
+    assert failures["multilora"].failure.message == "other weights"
+    for failure in failures.values():
+        assert "_engines.py" in store.traceback_path(failure.id).read_text()
+        assert f"({failure.id}): failed at step 0: {failure.failure.message}" in said
 
     assert mtl_lora(*arguments) == 1  # not tried again unasked
-    assert "3 runs, 2 finished already, 1 failed (--retry-failed does them again)" in capsys.readouterr().out
+    assert "5 runs, 1 finished already, 4 failed (--retry-failed does them again)" in capsys.readouterr().out
     assert mtl_lora(*arguments, "--retry-failed") == 0
-    assert not store.failed() and not store.traceback_path(failure.id).exists()
+    assert not store.failed() and not list(tmp_path.glob("runs/*.txt"))
     assert_same(store, one_by_one, {record.id for record in store.finished()})
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,23 @@ def test_one_of_many_takes_over(tmp_path: Path) -> None:
     for process in processes:
         process.kill()
         process.wait()
+
+
+def test_a_heartbeat_that_cannot_be_written_is_made_up_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "HEARTBEAT_SECONDS", 0.01)
+    mine, write, faults = Leases(tmp_path), os.pwrite, iter([OSError("Input/output error")])
+
+    def fail(*arguments: object) -> int:
+        for fault in faults:
+            raise fault
+        return write(*arguments)
+
+    assert mine.take("a")
+    monkeypatch.setattr(os, "pwrite", fail)
+    mine.say("a", "train 7/9")
+    deadline = time.monotonic() + 20
+    while read_lease(tmp_path / "a.lease").doing != "train 7/9":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert next(faults, None) is None
+    mine.close()
