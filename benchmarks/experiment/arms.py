@@ -41,9 +41,9 @@ class Arms:
         fits: dict[Arm, Fit] = {}
         left_out: dict[str, InvalidInput] = {}
         for budget in budgets:
-            for choice in sorted(self.choices, key=lambda choice: choice.name == LARGER):  # it needs the sizes of the others
+            for choice in sorted(self.choices, key=_sized_by_others):  # after those others
                 try:
-                    fit = self._larger(fits, budget) if choice.name == LARGER else self.fit(choice, budget)
+                    fit = self._larger(fits, budget) if _sized_by_others(choice) else self.fit(choice, budget)
                     fits[choice.label, budget if self._adapts(choice) else 0] = fit
                 except InvalidInput as error:
                     if choice.named:
@@ -100,3 +100,7 @@ class Arms:
     def _instead(self, budget: int) -> str:
         nearest = " or ".join(f"{size:,}" for size in self.nearest(budget))
         return f"; all these methods meet {nearest} within 2%" if nearest else ""
+
+
+def _sized_by_others(choice: MethodChoice) -> bool:
+    return choice.name == LARGER and "rank" not in choice.settings

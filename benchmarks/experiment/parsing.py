@@ -12,6 +12,7 @@ import baselines  # noqa: F401  (registers the methods)
 from benchmarks.answering.base import AnswerMode
 from benchmarks.answering.registry import ANSWER_MODES
 from benchmarks.experiment.methods import BOUNDS, PAPER, beyond, order_for_display
+from benchmarks.records.config import Choice
 from mtl_lora import METHODS, InvalidInput, find_method
 from mtl_lora.errors import unknown
 
@@ -23,6 +24,7 @@ class MethodChoice:
     """A method and those of its settings that differ from the default; ``label`` names both.
 
     recipe: what it has otherwise than the recipe of all. named: it was asked for by its name, so it cannot be left out.
+    choice: where its learning rate is from, of a recorded run under protocol tuned.
     """
 
     label: str
@@ -30,6 +32,7 @@ class MethodChoice:
     settings: Mapping[str, Any]
     recipe: Mapping[str, float]
     named: bool
+    choice: Choice | None = None
 
 
 def parse_methods(text: str) -> list[MethodChoice]:

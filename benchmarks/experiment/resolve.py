@@ -23,6 +23,7 @@ from benchmarks.experiment.parsing import (
     parse_seeds,
 )
 from benchmarks.experiment.presets import Preset, find_preset
+from benchmarks.experiment.recorded import recorded_study
 from benchmarks.experiment.study import Study
 from benchmarks.experiment.study_options import StudyOptions
 from benchmarks.experiment.tuning import REDUCED, Tuning, window
@@ -38,7 +39,11 @@ Settings = TypeVar("Settings", Recipe, Backbone)
 
 
 def studies(options: StudyOptions) -> list[Study]:
-    """What the options ask for: a study for each conflict, one where the data knows none."""
+    """What the options ask for: a study for each conflict, one where the data knows none; or that of a recorded run."""
+    if options.record is not None:
+        return [recorded_study(options.record, options)]
+    if options.suite is None:
+        raise InvalidInput("give the name of a suite, see `mtl-lora list`, or with --from the record of a run")
     _refuse_contradictions(options)
     suite, source = find_suite(options.suite), Source(options.mirror, options.features)
     preset = find_preset(_given(options.preset, suite.preset), suite.pictures)

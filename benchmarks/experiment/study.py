@@ -29,7 +29,7 @@ class Study:
     """What the user asked for, resolved: every method, budget and seed on one suite, backbone and recipe.
 
     budgets: ignored under protocol "paper", where every method has the released rank, and where ``rank`` is given, which all
-    methods then have. tuning: what is tried under protocol "tuned".
+    methods then have. tuning: what is tried under protocol "tuned". stage: "trial" where its runs are those.
     """
 
     suite: Suite
@@ -48,6 +48,7 @@ class Study:
     max_eval: int | None = None
     rank: int | None = None
     tuning: Tuning | None = None
+    stage: str | None = None
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -157,12 +158,12 @@ class Study:
     def on_dev(self) -> Study:
         """The study of tuning seeds on the dev split, which has the data of trials."""
         assert self.tuning is not None
-        return dataclasses.replace(self, split="dev", seeds=list(self.tuning.seeds), tuning=None)
+        return dataclasses.replace(self, split="dev", seeds=list(self.tuning.seeds), tuning=None, stage="trial")
 
     def trials(self, arm: Arm, rates: Sequence[float]) -> list[RunConfig]:
         """The trials of an arm at these learning rates, seed by seed."""
         own = [shifted(rate) if self.fits[arm].method.trains_base else rate for rate in rates]
-        return [self.run(arm, seed, {"learning_rate": rate}, stage="trial") for seed in self.seeds for rate in own]
+        return [self.run(arm, seed, {"learning_rate": rate}) for seed in self.seeds for rate in own]
 
     def chosen(self, choices: Mapping[Arm, Choice]) -> list[RunConfig]:
         """The runs of arms at the learning rates chosen for them, seed by seed."""
@@ -178,7 +179,6 @@ class Study:
         seed: int,
         own: Mapping[str, float] | None = None,
         choice: Choice | None = None,
-        stage: str | None = None,
     ) -> RunConfig:
         """A run of an arm.
 
@@ -189,8 +189,8 @@ class Study:
         if not self.steps:
             raise InvalidInput(f"the training rows do not fill one batch of {self.recipe.batch_size}")
         label, budget = arm
-        method = self.fits[arm].method
-        own = {**next(c.recipe for c in self.methods if c.label == label), **(own or {})}
+        method, asked = self.fits[arm].method, next(c for c in self.methods if c.label == label)
+        own = {**asked.recipe, **(own or {})}
         recipe, backbone, mode = self.recipe.with_values(own), self.backbone, self.mode
         if self.protocol == "paper":
             assert isinstance(mode, Generation)
@@ -202,7 +202,7 @@ class Study:
             definitions={d.task.name: d.task.definition for d in self.data},
             protocol=self.protocol,
             backbone=backbone,
-            method=MethodConfig(label, method.name, plain(method), method.version, instead, choice),
+            method=MethodConfig(label, method.name, plain(method), method.version, instead, choice or asked.choice),
             budget=budget,
             recipe=recipe,
             precision=self.precision,
@@ -214,5 +214,5 @@ class Study:
             conflict=self.suite.conflict,
             answering=None if mode == Heads() else {"way": mode.name, **plain(mode)},
             rank=self.rank,
-            stage=stage,
+            stage=self.stage,
         )

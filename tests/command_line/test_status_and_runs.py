@@ -95,6 +95,18 @@ def test_runs_are_listed_shown_and_removed(tiny: Path, store: RunStore, capsys: 
     assert not list(store.record_path(record.id).parent.iterdir())
 
 
+def test_a_run_is_done_again_from_its_record(
+    tiny: Path, store: RunStore, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (record,), other = store.finished(), RunStore(tmp_path / "other")
+    asked = ["run", "--from", store.record_path(record.id), "--mirror", tiny, "--results"]
+    assert mtl_lora(*asked, other.folder) == 0
+    (found,) = other.finished()
+    assert (found.config, found.scores, found.training.loss) == (record.config, record.scores, record.training.loss)
+    assert mtl_lora(*asked, store.folder) == 0
+    assert "1 runs, 1 finished already" in capsys.readouterr().out
+
+
 def test_the_version(capsys: pytest.CaptureFixture) -> None:
     assert mtl_lora("--version") == 0
     assert capsys.readouterr().out.strip().count(".") == 2
