@@ -90,13 +90,15 @@ def fetch(
 
 @app.command()
 @with_study_options
-def plan(studies: list[Any], results: Results = RESULTS) -> None:
+def plan(studies: list[Any], results: Results = RESULTS, as_json: AsJson = False) -> None:
     """Show what `run` with the same options would do."""
     quiet()
-    from benchmarks.engines.plan import plan as text
+    from benchmarks.engines.plan import plan as planned
+    from benchmarks.engines.plan import text
     from benchmarks.records.store import RunStore
 
-    print(text(studies, RunStore(results)))
+    found = planned(studies, RunStore(results))
+    print(json.dumps(dataclasses.asdict(found), indent=1) if as_json else text(found, studies[0]))
 
 
 @app.command()

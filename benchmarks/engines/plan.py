@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from tabulate import tabulate
 
@@ -20,26 +21,102 @@ from mtl_lora.budget import CLOSE
 Stages = dict[str, tuple[int, int]]  # what runs are for: how many there are, how many are left
 
 
-def plan(studies: Sequence[Study], store: RunStore) -> str:
-    """What the same options would run, for people."""
+@dataclass(frozen=True)
+class ArmPlan:
+    """What is planned of an arm. mismatch: (adapter - budget) / budget. heads: their parameters. seconds: of one run, None
+    where nothing is left of any arm or nothing tells."""
+
+    method: str
+    budget: int
+    rank: int | None
+    adapter: int
+    mismatch: float
+    heads: int
+    steps: int
+    stages: Stages
+    seconds: float | None
+
+    @property
+    def runs(self) -> int:
+        return sum(count for count, _ in self.stages.values())
+
+    @property
+    def left(self) -> int:
+        return sum(left for _, left in self.stages.values())
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the same options would run. tasks: rows of each to train on and to score. seconds: of all that is left, one run
+    after another; source: where they are from."""
+
+    suite: str
+    backbone: str
+    base_parameters: int
+    protocol: str
+    split: str
+    tasks: dict[str, tuple[int, int]]
+    arms: list[ArmPlan]
+    left_out: list[str]
+    runs: int
+    left: int
+    seconds: float | None
+    source: str | None
+
+
+def plan(studies: Sequence[Study], store: RunStore) -> Plan:
+    """What ``run`` with the same options would do."""
     first = studies[0]
-    arms = {arm: _stages(arm, studies, store) for arm in first.fits}
-    left = sum(left for stages in arms.values() for _, left in stages.values())
-    seconds = seconds_a_run(first, store) if left else None
-    table = [_row(first, arm, stages, seconds) for arm, stages in arms.items()]
-    tasks = [(d.task.name, f"{len(d.train):,}", f"{len(d.test):,}") for d in first.data]
+    stages = {arm: _stages(arm, studies, store) for arm in first.fits}
+    seconds = seconds_a_run(first, store) if any(left for own in stages.values() for _, left in own.values()) else None
+    arms = [_arm(first, arm, own, seconds) for arm, own in stages.items()]
+    return Plan(
+        suite=first.suite.name,
+        backbone=first.backbone.id,
+        base_parameters=first.base_parameters,
+        protocol=first.protocol,
+        split=first.split,
+        tasks={d.task.name: (len(d.train), len(d.test)) for d in first.data},
+        arms=arms,
+        left_out=first.left_out,
+        runs=sum(arm.runs for arm in arms),
+        left=sum(arm.left for arm in arms),
+        seconds=sum(arm.left * arm.seconds for arm in arms if arm.seconds is not None) if seconds else None,
+        source=seconds.source if seconds else None,
+    )
+
+
+def text(plan: Plan, study: Study) -> str:
+    """A plan for people. study: the first of those it is of."""
+    table = [_row(study, arm) for arm in plan.arms]
+    tasks = [(name, f"{train:,}", f"{scored:,}") for name, (train, scored) in plan.tasks.items()]
     return "\n".join(
         [
-            f"suite {first.suite.name} on {first.backbone.id} ({first.base_parameters:,} parameters)",
-            *_about(first),
+            f"suite {plan.suite} on {plan.backbone} ({plan.base_parameters:,} parameters)",
+            *_about(study),
             tabulate(table, headers="keys", disable_numparse=True),
-            *first.left_out,
-            *_nearest(first),
+            *plan.left_out,
+            *_nearest(study),
             "",
-            tabulate(tasks, headers=["task", "training rows", f"rows scored ({first.split})"], disable_numparse=True),
+            tabulate(tasks, headers=["task", "training rows", f"rows scored ({plan.split})"], disable_numparse=True),
             "",
-            _total(arms, left, seconds),
+            _total(plan),
         ]
+    )
+
+
+def _arm(study: Study, arm: Arm, stages: Stages, seconds: Seconds | None) -> ArmPlan:
+    (label, budget), fit = arm, study.fits[arm]
+    return ArmPlan(
+        method=label,
+        budget=budget,
+        rank=fit.method.rank if budget else None,
+        adapter=fit.parameters,
+        mismatch=fit.mismatch,
+        heads=study.head_parameters,
+        steps=study.steps,
+        stages=stages,
+        seconds=seconds.of(fit.method.name) if seconds else None,
     )
 
 
@@ -63,21 +140,20 @@ def _stages(arm: Arm, studies: Sequence[Study], store: RunStore) -> Stages:
     return {"trials": count(trials), "report runs": (report, left)}
 
 
-def _row(study: Study, arm: Arm, stages: Stages, seconds: Seconds | None) -> dict[str, str]:
-    (label, budget), fit = arm, study.fits[arm]
+def _row(study: Study, arm: ArmPlan) -> dict[str, str]:
     unmatched = study.arms.rank is not None
     return {
-        "method": label,
-        **({} if unmatched else {"budget": f"{budget:,}"}),
-        "rank": str(fit.method.rank) if budget else "",
-        "adapter": f"{fit.parameters:,}",
-        "of base": f"{100 * fit.parameters / study.base_parameters:.3f}%",
-        "more than lora" if unmatched else "off budget": f"{100 * fit.mismatch:+.1f}%" if budget else "",
-        "heads": f"{study.head_parameters:,}",
-        **(_as_released(study, arm) if study.protocol == "paper" else {}),
-        "steps": f"{study.steps:,}",
-        **{name: f"{count - left}/{count}" for name, (count, left) in stages.items()},
-        **(_hours(fit.method.name, stages, seconds) if study.tuning else {}),
+        "method": arm.method,
+        **({} if unmatched else {"budget": f"{arm.budget:,}"}),
+        "rank": "" if arm.rank is None else str(arm.rank),
+        "adapter": f"{arm.adapter:,}",
+        "of base": f"{100 * arm.adapter / study.base_parameters:.3f}%",
+        "more than lora" if unmatched else "off budget": f"{100 * arm.mismatch:+.1f}%" if arm.budget else "",
+        "heads": f"{arm.heads:,}",
+        **(_as_released(study, (arm.method, arm.budget)) if study.protocol == "paper" else {}),
+        "steps": f"{arm.steps:,}",
+        **{name: f"{count - left}/{count}" for name, (count, left) in arm.stages.items()},
+        **({"hours": f"{arm.runs * arm.seconds / 3600:.2f}"} if study.tuning and arm.seconds is not None else {}),
     }
 
 
@@ -85,12 +161,6 @@ def _as_released(study: Study, arm: Arm) -> dict[str, str]:
     run = study.run(arm, study.seeds[0])
     rate, warmup, tokens = run.recipe.learning_rate, run.recipe.warmup, run.backbone.max_length
     return {"learning rate": f"{rate:g}", "warm-up": f"{warmup:g}", "tokens": str(tokens)}
-
-
-def _hours(method: str, stages: Stages, seconds: Seconds | None) -> dict[str, str]:
-    """Of all runs of an arm, one after another."""
-    runs = sum(count for count, _ in stages.values())
-    return {"hours": f"{runs * seconds.of(method) / 3600:.2f}"} if seconds else {}
 
 
 def _about(study: Study) -> Iterator[str]:
@@ -116,11 +186,10 @@ def _nearest(study: Study) -> Iterator[str]:
         yield f"nearest budgets that all meet within {CLOSE:.0%}: {' and '.join(f'{n:,}' for n in nearest)}"
 
 
-def _total(arms: dict[Arm, Stages], left: int, seconds: Seconds | None) -> str:
-    count = sum(count for stages in arms.values() for count, _ in stages.values())
-    if not left:
-        return f"0 of {count} runs to do, nothing is left to run"
-    if seconds is None:
-        return f"{left} of {count} runs to do, unknown here: no finished run to go by"
-    time = sum(left * seconds.of(label.partition(":")[0]) for (label, _), own in arms.items() for _, left in own.values())
-    return f"{left} of {count} runs to do, about {duration(time)} one after another ({seconds.source})"
+def _total(plan: Plan) -> str:
+    if not plan.left:
+        return f"0 of {plan.runs} runs to do, nothing is left to run"
+    if plan.seconds is None:
+        return f"{plan.left} of {plan.runs} runs to do, unknown here: no finished run to go by"
+    time = duration(plan.seconds)
+    return f"{plan.left} of {plan.runs} runs to do, about {time} one after another ({plan.source})"

@@ -208,6 +208,12 @@ def test_plan_says_what_run_would_do(finished: RunStore, tiny: Path, capsys: pyt
         assert f"{record.parameters.adapter:,}" in line and line.endswith("2/3")
         assert f" {record.training.steps} " in line
     assert "5 of 15 runs to do, about" in shown and "finished runs here" in shown
+    assert mtl_lora("plan", *arguments, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["runs"], told["left"], told["suite"]) == (15, 5, "nlu") and told["seconds"] > 0
+    assert {arm["method"]: arm["adapter"] for arm in told["arms"]} == {
+        label: record.parameters.adapter for label, record in by_method.items()
+    }
 
 
 def test_list_names_everything(capsys: pytest.CaptureFixture) -> None:
