@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Target = Literal["class", "grade", "text"]  # what rows are labelled with
 References = Sequence[Sequence[str]]  # the right answers of each row, any of which will do
@@ -24,11 +27,6 @@ class Rows:
     confidence: np.ndarray | None = None
     queries: np.ndarray | None = None
     lowest: float = 0.0
-
-    def take(self, rows: np.ndarray, queries: np.ndarray | None) -> Rows:
-        """Some of the rows, with new names for their queries."""
-        confidence = None if self.confidence is None else self.confidence[rows]
-        return Rows(self.labels[rows], self.predictions[rows], confidence, queries, self.lowest)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +57,13 @@ class LabelMetric(Metric):
     Attributes:
         score: Of rows; 1 is perfect.
         weighted: The same of many resamples of several runs at once. Weights (b, n) say how often each of n rows occurs in
-            each of b resamples; with labels (n, 1) and what is compared with them (n, runs) they make scores (b, runs). None
-            where whole queries are drawn, one resample after another.
+            each of b resamples; with labels (n, 1) and what is compared with them (n, runs) they make scores (b, runs).
+        by_query: In its place where ``score`` is the mean over queries: the score of each query that counts, by its name.
     """
 
     score: Callable[[Rows], float]
     weighted: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray] | None = None
+    by_query: Callable[[Rows], pd.Series] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -79,11 +79,16 @@ def weighted_quadratic_kappa(weights: np.ndarray, labels: np.ndarray, prediction
 
 
 def ndcg(rows: Rows) -> float:
-    """Mean over queries of the normalised discounted cumulative gain of ranking by the predicted grade.
+    """The mean of :func:`query_ndcg`; 0 where no query counts."""
+    found = query_ndcg(rows)
+    return float(found.mean()) if len(found) else 0.0
+
+
+def query_ndcg(rows: Rows) -> pd.Series:
+    """By query the normalised discounted cumulative gain of ranking by the predicted grade.
 
     The gain of a row is its label above the lowest grade. Rows of equal predictions share their gains (McSherry and Najork,
-    2008), as in scikit-learn. Queries whose rows are all equally relevant tell nothing and are left out; 0 where none is
-    left.
+    2008), as in scikit-learn. Queries whose rows are all equally relevant tell nothing and are left out.
     """
     import pandas as pd
 
@@ -91,11 +96,9 @@ def ndcg(rows: Rows) -> float:
     frame = pd.DataFrame({"query": rows.queries, "gain": gain, "prediction": rows.predictions})
     gains = frame.groupby("query")["gain"]
     frame = frame[gains.transform("max") > gains.transform("min")]
-    if frame.empty:
-        return 0.0
     shared = frame.groupby(["query", "prediction"])["gain"].transform("mean")
     found = _discounted(frame["query"], frame["prediction"], shared)
-    return float((found / _discounted(frame["query"], frame["gain"], frame["gain"])).mean())
+    return found / _discounted(frame["query"], frame["gain"], frame["gain"])
 
 
 def _discounted(queries: pd.Series, by: pd.Series, gain: pd.Series) -> pd.Series:
@@ -108,5 +111,5 @@ GRADE_METRICS = (
     LabelMetric(name="pearson", target="grade", score=pearson, weighted=weighted_pearson),
     LabelMetric(name="spearman", target="grade", score=spearman, weighted=weighted_spearman),
     LabelMetric(name="quadratic_kappa", target="grade", score=quadratic_kappa, weighted=weighted_quadratic_kappa),
-    LabelMetric(name="ndcg", target="grade", queries=True, score=ndcg),
+    LabelMetric(name="ndcg", target="grade", queries=True, score=ndcg, by_query=query_ndcg),
 )

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 
 from benchmarks.metrics.base import References, Rows
 from benchmarks.metrics.registry import OF_LABELS, OF_TEXTS
 from benchmarks.records.schema import TaskScore
-from benchmarks.scoring.resampling import UNANSWERED, draw, weighted_task_score
+from benchmarks.scoring.resampling import UNANSWERED, draw, draw_queries, weighted_task_score
 from benchmarks.suites.spec import Task
 
 BOOTSTRAP_RESAMPLES = 200
@@ -47,23 +46,15 @@ def evaluate_labels(task: Task, rows: Rows, train_labels: np.ndarray) -> TaskSco
 
 
 def _resampled_scores(task: Task, rows: Rows) -> np.ndarray:
-    """Scores of BOOTSTRAP_RESAMPLES resamples, all at once unless whole queries are drawn."""
-    if rows.queries is not None:
-        return np.array([task_score(task, resample) for resample in _of_queries(rows)])
-    confidence = rows.predictions if rows.confidence is None else rows.confidence
-    drawn = draw(np.random.default_rng(0), len(rows.labels), BOOTSTRAP_RESAMPLES)
-    parts = [weighted_task_score(task, w, rows.labels, rows.predictions[:, None], confidence[:, None]) for w in drawn]
-    return np.concatenate(parts)[:, 0]
-
-
-def _of_queries(rows: Rows) -> Iterator[Rows]:
-    """Resamples of whole queries."""
-    rng = np.random.default_rng(0)
-    members = list(pd.Series(range(len(rows.labels))).groupby(rows.queries).indices.values())
-    for _ in range(BOOTSTRAP_RESAMPLES):
-        drawn = [members[i] for i in rng.integers(len(members), size=len(members))]
-        names = np.repeat(np.arange(len(drawn)), [len(own) for own in drawn])
-        yield rows.take(np.concatenate(drawn), names)
+    """Scores of BOOTSTRAP_RESAMPLES resamples of rows or queries."""
+    rng, own = np.random.default_rng(0), replace(rows, predictions=rows.predictions[:, None])
+    if rows.confidence is not None:
+        own = replace(own, confidence=rows.confidence[:, None])
+    if rows.queries is None:
+        drawn = draw(rng, len(rows.labels), BOOTSTRAP_RESAMPLES)
+    else:
+        drawn = draw_queries(rng, rows.queries, BOOTSTRAP_RESAMPLES)
+    return np.concatenate([weighted_task_score(task, weights, own) for weights in drawn])[:, 0]
 
 
 def points(task: Task, texts: Sequence[str], references: References) -> np.ndarray:

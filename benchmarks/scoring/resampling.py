@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from benchmarks.metrics.base import weighted_mean
+from benchmarks.metrics.base import Rows, ratio, weighted_mean
 from benchmarks.metrics.registry import OF_LABELS
 from benchmarks.suites.spec import Task
 
@@ -24,13 +25,28 @@ def draw(rng: np.random.Generator, rows: int, resamples: int) -> Iterator[np.nda
         yield np.bincount(places.ravel(), minlength=count * rows).reshape(count, rows).astype(float)
 
 
+def draw_queries(rng: np.random.Generator, queries: np.ndarray, resamples: int) -> Iterator[np.ndarray]:
+    """Weights of resamples of as many queries as there are, in parts: all rows of a query have its weight.
+
+    queries: (n,), of each row.
+    """
+    names, places = np.unique(queries, return_inverse=True)
+    for weights in draw(rng, len(names), resamples):
+        yield weights[:, places]
+
+
+def names_queries(predictions: pd.DataFrame) -> bool:
+    """Whether each row names its query; older predictions do not."""
+    return "query" in predictions and bool(predictions["query"].notna().all())
+
+
 def weighted_scores(task: Task, frames: Sequence[pd.DataFrame], weights: np.ndarray) -> np.ndarray:
-    """Scores (b, runs) of a task whose rows belong to no queries.
+    """Scores (b, runs) of a task.
 
     Args:
         task: The task.
-        frames: Each run's predictions of the same rows in the same order.
-        weights: (b, n), how often each of n rows occurs in each of b resamples.
+        frames: Each run's predictions of the same rows in the same order; where rows belong to queries, these are named.
+        weights: (b, n), how often each of n rows occurs in each of b resamples; alike for all rows of a query.
     """
     predictions = _column(frames, "prediction")
     if task.written:  # the prediction is what the text earned
@@ -38,19 +54,36 @@ def weighted_scores(task: Task, frames: Sequence[pd.DataFrame], weights: np.ndar
     labels = frames[0]["label"].to_numpy(dtype=float)
     predictions = np.where(np.isnan(predictions), UNANSWERED, predictions)
     confidence = _column(frames, "confidence") if task.needs_confidence else predictions
-    return weighted_task_score(task, weights, labels, predictions, confidence)
+    queries = frames[0]["query"].to_numpy() if task.query_column else None
+    return weighted_task_score(task, weights, Rows(labels, predictions, confidence, queries, task.scale[0]))
 
 
-def weighted_task_score(
-    task: Task, weights: np.ndarray, labels: np.ndarray, predictions: np.ndarray, confidence: np.ndarray
-) -> np.ndarray:
-    """The mean of the task's metrics (b, runs): weights (b, n), labels (n,), predictions and confidence (n, runs)."""
+def weighted_task_score(task: Task, weights: np.ndarray, rows: Rows) -> np.ndarray:
+    """The mean of the task's metrics (b, runs).
+
+    Args:
+        task: The task.
+        weights: (b, n), as in :func:`weighted_scores`.
+        rows: Of several runs at once: predictions and confidence are (n, runs).
+    """
     scores = []
     for name in task.metrics:
         metric = OF_LABELS[name]
-        assert metric.weighted is not None, f"{name} is resampled by whole queries"
-        scores.append(metric.weighted(weights, labels[:, None], confidence if metric.confidence else predictions))
+        if metric.by_query:
+            scores.append(_weighted_by_query(metric.by_query, weights, rows))
+        else:
+            judged = rows.confidence if metric.confidence else rows.predictions
+            assert metric.weighted is not None and judged is not None, f"{name} lacks what it needs"
+            scores.append(metric.weighted(weights, rows.labels[:, None], judged))
     return np.mean(scores, axis=0)
+
+
+def _weighted_by_query(by_query: Callable[[Rows], pd.Series], weights: np.ndarray, rows: Rows) -> np.ndarray:
+    """The mean over queries (b, runs), by the weights of these."""
+    found = pd.concat([by_query(replace(rows, predictions=own)) for own in rows.predictions.T], axis=1)
+    first = pd.Series(range(len(rows.labels))).groupby(rows.queries).first()  # a row of each query, which has its weight
+    drawn = weights[:, first[found.index]]
+    return ratio(drawn @ found.to_numpy(), drawn.sum(1, keepdims=True))
 
 
 def _column(frames: Sequence[pd.DataFrame], name: str) -> np.ndarray:

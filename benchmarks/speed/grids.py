@@ -83,8 +83,8 @@ def main(
     """Time every grid on every engine, round by round; what counts are ratios within a round."""
     options = ["--mirror", str(mirror)] if mirror else []
     found: dict[str, dict[str, list[Timed]]] = {}
-    for grid in grids.split(","):
-        for _ in range(rounds):
+    for _ in range(rounds):
+        for grid in grids.split(","):
             taken, asked = found.setdefault(grid, {}), GRIDS[grid] + options
             taken.setdefault(TODAY, []).append(timed(asked, ["--workers", "1"], 2))
             taken.setdefault(WORKERS, []).append(timed(asked, ["--workers", "2"], 1))
@@ -92,12 +92,7 @@ def main(
                 with ray_nodes() as address:
                     taken.setdefault(RAY, []).append(timed(asked, ["--engine", "ray", "--address", address], 1))
             print(grid, {engine: f"{times[-1].seconds:.0f} s" for engine, times in taken.items()}, flush=True)
-            _write(out, found)
     print(tabulate(list(_rows(found)), headers="keys", disable_numparse=True))
-
-
-def _write(out: Path, found: dict[str, dict[str, list[Timed]]]) -> None:
-    """All that was timed so far: a benchmark that is stopped keeps its whole rounds."""
     out.parent.mkdir(parents=True, exist_ok=True)
     record = {
         "environment": plain(environment("python -m benchmarks.speed.grids")),

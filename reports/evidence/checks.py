@@ -9,7 +9,7 @@ import pandas as pd
 
 from benchmarks.records.schema import Record, RunRecord
 from benchmarks.records.store import read_record
-from benchmarks.scoring.resampling import weighted_scores
+from benchmarks.scoring.resampling import names_queries, weighted_scores
 from benchmarks.suites import find_suite
 from benchmarks.suites.spec import Task
 from mtl_lora.errors import InvalidInput
@@ -36,24 +36,30 @@ class PredictionChecks:
     def __init__(self) -> None:
         self._rows: dict[tuple[str, str, str], tuple[Path, np.ndarray]] = {}  # numbers and labels first seen, by suite, task
 
-    def check(self, record: RunRecord, path: Path, predictions: pd.DataFrame) -> None:
-        """InvalidInput where scores do not follow from predictions, or rows or labels are not those of other runs."""
+    def check(self, record: RunRecord, path: Path, predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
+        """The predictions by task, in the order of rows, without their texts.
+
+        Raises:
+            InvalidInput: scores do not follow from predictions, or rows or labels are not those of other runs.
+        """
         if abs(np.mean([score.score for score in record.scores.values()]) - record.score) > CLOSE:
             raise InvalidInput(f"{path}: its score is not the mean of its tasks' scores")
         lacking = [name for name in ("task", "row", "label", "prediction") if name not in predictions]
         if lacking:
             raise InvalidInput(f"{path}: its predictions have no column {lacking[0]!r}")
-        frames = dict(list(predictions.sort_values("row").groupby("task", observed=True)))
+        kept = predictions.drop(columns="text", errors="ignore")
+        frames = {str(task): own for task, own in kept.sort_values("row").groupby("task", observed=True)}
         if set(frames) != set(record.config.tasks):
-            raise InvalidInput(f"{path}: its predictions are of the tasks {', '.join(map(str, frames))}")
+            raise InvalidInput(f"{path}: its predictions are of the tasks {', '.join(frames)}")
         for task in find_suite(record.config.suite).select(list(record.config.tasks)):
             self._check_task(record, path, task, frames[task.name])
+        return frames
 
     def _check_task(self, record: RunRecord, path: Path, task: Task, frame: pd.DataFrame) -> None:
         told = record.scores[task.name]
         if len(frame) != told.rows:
             raise InvalidInput(f"{path}: {len(frame)} predictions of task {task.name}, {told.rows} rows scored")
-        if not task.query_column:  # ranked rows are scored by query, which older predictions do not name
+        if not task.query_column or names_queries(frame):
             found = float(weighted_scores(task, [frame], np.ones((1, len(frame))))[0, 0])
             if abs(found - told.score) > CLOSE:
                 raise InvalidInput(

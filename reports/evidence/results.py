@@ -25,6 +25,7 @@ class Results:
         """InvalidInput where there are no records. One that is not what it says is left out, with a line."""
         self.folder = folder
         self._stores: dict[str, RunStore] = {}
+        self._by_task: dict[str, dict[str, pd.DataFrame]] = {}
         self._diagnoses: dict[str, Diagnosis | None] = {}
         self.records: list[RunRecord] = []
         self.failures: list[FailureRecord] = []
@@ -50,7 +51,7 @@ class Results:
         path = store.record_path(record.id)
         if record.id in self._stores:
             raise InvalidInput(f"{path} is of the same run as {self.path(record.id)}")
-        checks.check(record, path, read_predictions(store.predictions_path(record.id)))
+        self._by_task[record.id] = checks.check(record, path, read_predictions(store.predictions_path(record.id)))
         self._stores[record.id] = store
         self.records.append(record)
 
@@ -65,6 +66,10 @@ class Results:
     def predictions(self, run: str) -> pd.DataFrame:
         """What a run answered: columns task, row, label, prediction, and what its answer mode adds."""
         return read_predictions(self.predictions_path(run))
+
+    def by_task(self, run: str) -> dict[str, pd.DataFrame]:
+        """The same by task, in the order of rows, without texts."""
+        return self._by_task[run]
 
     def diagnosis(self, run: str) -> Diagnosis | None:
         """What ``mtl-lora diagnose`` found inside a run, or None; a damaged one is left out, with a line."""

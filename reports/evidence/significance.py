@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 
-from benchmarks.scoring.resampling import draw, weighted_scores
+from benchmarks.records.schema import RunRecord
+from benchmarks.scoring.resampling import draw, draw_queries, names_queries, weighted_scores
 from benchmarks.suites import find_suite
 from benchmarks.suites.spec import Task
 from mtl_lora.errors import InvalidInput
@@ -29,12 +31,11 @@ class PairedTests:
     reference. References are not compared with each other.
     """
 
-    def __init__(
-        self, comparison: Comparison, budget: int, resampled: dict[str, np.ndarray], margin: float = MARGIN
-    ) -> None:
-        """resampled: by run what ``resample`` makes. margin: within which methods are equivalent, in points."""
+    def __init__(self, comparison: Comparison, budget: int, resampled: Resampled, margin: float = MARGIN) -> None:
+        """resampled: of all runs. margin: within which methods are equivalent, in points."""
         self.budget, self.margin, self.entries = budget, margin, comparison.at(budget)
         self._names = [*comparison.config.tasks, MEAN]
+        self.unpaired = any(run in resampled.unpaired for entry in self.entries for run in entry.runs.values())
         by_seeds: dict[tuple[int, ...], list[tuple[Entry, Entry]]] = {}
         for first, second in combinations(self.entries, 2):
             seeds = tuple(seed for seed in first.seeds if seed in second.seeds)
@@ -42,7 +43,7 @@ class PairedTests:
                 by_seeds.setdefault(seeds, []).append((first, second))
         found: dict[Pair, list[Difference]] = {}
         for seeds, pairs in by_seeds.items():
-            found |= self._differences(seeds, pairs, resampled)
+            found |= self._differences(seeds, pairs, resampled.scores)
         self._found = {
             (a.label, b.label): found[a.label, b.label]
             for a, b in combinations(self.entries, 2)
@@ -141,46 +142,71 @@ def improvement(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return (higher + 0.5 * equal).mean((0, 1))
 
 
-def resample(comparison: Comparison, results: Results) -> dict[str, np.ndarray]:
-    """By run: its scores in percent (RESAMPLES, tasks and mean), each time on scored rows drawn anew, the same for all runs.
+@dataclass(frozen=True)
+class Resampled:
+    """Scores of drawn rows.
 
-    Where rows belong to queries, which records do not name, a task's score is drawn from the normal distribution with the
-    record's standard error instead, independently for each method: wider than paired.
+    Attributes:
+        scores: by run in percent (RESAMPLES, tasks and mean), each time on scored rows drawn anew, the same for all runs.
+        unpaired: the runs whose ranked tasks are not paired with those of others, as their predictions name no queries.
+    """
+
+    scores: dict[str, np.ndarray]
+    unpaired: frozenset[str]
+
+
+def resample(comparison: Comparison, results: Results) -> Resampled:
+    """Scores of all runs of a comparison on drawn rows; on whole queries that are drawn, where rows belong to such.
+
+    Where predictions name no queries, a ranked task's score is drawn from the normal distribution with the record's
+    standard error instead, independently for each method: wider than paired.
     """
     rng = np.random.default_rng(0)
     tasks = find_suite(comparison.config.suite).select(comparison.config.tasks)
     runs = [run for entry in comparison.entries for run in entry.runs.values()]
-    drawn = 100 * _drawn(tasks, runs, comparison, results, rng)
-    drawn = np.concatenate([drawn, drawn.mean(2, keepdims=True)], axis=2)
-    return {run: drawn[:, i] for i, run in enumerate(runs)}
+    frames = {run: results.by_task(run) for run in runs}
+    ranked = [task.name for task in tasks if task.query_column]
+    unpaired = frozenset(run for run in runs if not all(names_queries(frames[run][name]) for name in ranked))
+    drawn = []
+    for task in tasks:
+        own = {run: frames[run][task.name] for run in runs}
+        _require_same_rows(task, own)
+        apart = [record for record in comparison.records if record.id in unpaired and task.query_column]
+        found = _of_errors(task, apart, rng)
+        found |= _of_rows(task, {run: frame for run, frame in own.items() if run not in found}, rng)
+        drawn.append(found)
+    scores = {run: 100 * np.stack([found[run] for found in drawn], axis=1) for run in runs}
+    return Resampled({run: np.column_stack([own, own.mean(1)]) for run, own in scores.items()}, unpaired)
 
 
-def _drawn(
-    tasks: Sequence[Task], runs: list[str], comparison: Comparison, results: Results, rng: np.random.Generator
-) -> np.ndarray:
-    """(RESAMPLES, runs, tasks)"""
-    records = {record.id: record for record in comparison.records}
-    frames = [dict(list(results.predictions(run).sort_values("row").groupby("task", observed=True))) for run in runs]
-    drawn = np.empty((RESAMPLES, len(runs), len(tasks)))
-    for i, task in enumerate(tasks):
-        own = [frame[task.name] for frame in frames]
-        for run, frame in zip(runs, own, strict=True):
-            if not np.array_equal(frame["row"], own[0]["row"]):
-                raise InvalidInput(
-                    f"the predictions of runs {run} and {runs[0]} are not of the same rows of task {task.name}"
-                )
-        if task.query_column:
-            scores = [records[run].scores[task.name] for run in runs]
-            centre, error = (np.array([getattr(score, part) for score in scores]) for part in ("score", "standard_error"))
-            by_method = {records[run].config.method.label: rng.standard_normal(RESAMPLES) for run in runs}
-            noise = [by_method[records[run].config.method.label] for run in runs]
-            drawn[:, :, i] = centre + error * np.stack(noise, axis=1)
-            continue
-        start = 0
-        for weights in draw(rng, len(own[0]), RESAMPLES):
-            drawn[start : start + len(weights), :, i] = weighted_scores(task, own, weights)
-            start += len(weights)
-    return drawn
+def _of_rows(task: Task, frames: dict[str, pd.DataFrame], rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """By run its scores (RESAMPLES,) of a task, on the same drawn rows or queries for all."""
+    if not frames:
+        return {}
+    own = list(frames.values())
+    if task.query_column:
+        drawn = draw_queries(rng, own[0]["query"].to_numpy(), RESAMPLES)
+    else:
+        drawn = draw(rng, len(own[0]), RESAMPLES)
+    scores = np.concatenate([weighted_scores(task, own, weights) for weights in drawn])
+    return dict(zip(frames, scores.T, strict=True))
+
+
+def _of_errors(task: Task, records: Sequence[RunRecord], rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """By run its scores (RESAMPLES,) of a task by its standard error; those of a method vary together."""
+    noise = {record.config.method.label: rng.standard_normal(RESAMPLES) for record in records}
+    scores = {record.id: record.scores[task.name] for record in records}
+    return {r.id: scores[r.id].score + scores[r.id].standard_error * noise[r.config.method.label] for r in records}
+
+
+def _require_same_rows(task: Task, frames: dict[str, pd.DataFrame]) -> None:
+    """InvalidInput where runs were scored on other rows, or their rows belong to other queries."""
+    for part in ("row", "query") if task.query_column else ("row",):
+        having = {run: frame for run, frame in frames.items() if part == "row" or names_queries(frame)}
+        for run, frame in having.items():
+            first = next(iter(having))
+            if not np.array_equal(frame[part], having[first][part]):
+                raise InvalidInput(f"the predictions of runs {run} and {first} are not of the same rows of task {task.name}")
 
 
 def _score(entry: Entry, task: str) -> float:

@@ -89,7 +89,7 @@ def save(drawing: Drawing, folder: Path, name: str, caption: str, alt: str = "")
     name = plain_name(name)
     with plt.rc_context(PARAMETERS | {"svg.hashsalt": name}):
         drawing.savefig(folder / f"{name}.png", dpi=DPI, metadata={"Software": None})
-        drawing.set_layout_engine("none")  # everything has its place by now
+        drawing.set_layout_engine(None)  # everything has its place by now
         drawing.savefig(folder / f"{name}.svg", dpi=RASTER, metadata={"Date": None})
     plt.close(drawing)
     return Figure(name, caption, (folder / f"{name}.svg").read_text(encoding="utf-8"), alt or caption)

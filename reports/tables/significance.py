@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from itertools import combinations
 
 from benchmarks.experiment.methods import OURS
-from benchmarks.suites import find_suite
 from reports.evidence.comparison import PLAIN, Comparison, Entry, size
 from reports.evidence.differences import BETTER, EQUIVALENT, VERDICTS, WORSE, Difference
 from reports.evidence.significance import PairedTests
@@ -47,8 +46,8 @@ def pairs_table(comparison: Comparison, tests: dict[int, PairedTests], name: str
     if not rows:
         return None
     notes = [f"On the suite's mean, over the seeds that both have. Margin: {points(next(iter(tests.values())).margin)}."]
-    if any(task.query_column for task in find_suite(comparison.config.suite).select(comparison.config.tasks)):
-        notes.append("Tasks that are ranked by query are not paired: records do not name queries.")
+    if any(paired.unpaired for paired in tests.values()):
+        notes.append("Tasks that are ranked by query are not paired where predictions do not name queries.")
     return Table(name, f"Every pair of methods: {comparison.config.suite}", HEAD, rows, notes, paper=False)
 
 

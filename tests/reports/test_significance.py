@@ -56,6 +56,13 @@ def scored(name: str) -> tuple[Task, Rows]:
     return task, Rows(labels.astype(float), predictions.astype(float), confidence=np.round(labels + 2 * noise, 0))
 
 
+def take(rows: Rows, places: np.ndarray) -> Rows:
+    """Some of the rows, as often as they are named."""
+    return replace(
+        rows, labels=rows.labels[places], predictions=rows.predictions[places], confidence=rows.confidence[places]
+    )
+
+
 @pytest.mark.parametrize("name", WEIGHTED)
 def test_weights_are_repetitions(name: str) -> None:
     """A row of weight 3 counts as three rows: scikit-learn and SciPy say what that scores."""
@@ -64,14 +71,14 @@ def test_weights_are_repetitions(name: str) -> None:
     weights = np.concatenate([np.ones((1, ROWS)), *draw(np.random.default_rng(0), ROWS, 8)])
     found = weighted_scores(task, [frame], weights)[:, 0]
     for score, times in zip(found, weights.astype(int), strict=True):
-        assert score == pytest.approx(task_score(task, rows.take(np.repeat(np.arange(ROWS), times), None)), abs=1e-9)
+        assert score == pytest.approx(task_score(task, take(rows, np.repeat(np.arange(ROWS), times))), abs=1e-9)
     assert len(set(np.round(found, 6))) > 5
 
 
 @pytest.mark.parametrize("name", WEIGHTED)
 def test_a_standard_error_is_that_of_scores_of_drawn_rows(name: str, resamples: None) -> None:
     (task, rows), rng = scored(name), np.random.default_rng(0)
-    drawn = [task_score(task, rows.take(rng.integers(ROWS, size=ROWS), None)) for _ in range(evaluate.BOOTSTRAP_RESAMPLES)]
+    drawn = [task_score(task, take(rows, rng.integers(ROWS, size=ROWS))) for _ in range(evaluate.BOOTSTRAP_RESAMPLES)]
     found = evaluate_labels(task, rows, np.array([1.0, 2.0])).standard_error
     assert found == pytest.approx(np.std(drawn, ddof=1), abs=1e-12)
 
