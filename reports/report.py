@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from benchmarks.experiment.methods import OURS
 from benchmarks.experiment.tuning import verify
 from benchmarks.progress import shown
-from benchmarks.suites import find_suite
 from mtl_lora.errors import InvalidInput
 from reports import page
 from reports.evidence.comparison import Comparison, compare
@@ -106,7 +105,7 @@ def _samples(comparison: Comparison, results: Results, source: Source | None, ou
             figures = draw_samples(comparison, results, None, out / page.FIGURES)
             if figures:
                 yield Part("Pictures and answers", f"{comparison.config.suite}-samples", blocks=figures, folded=True)
-        elif find_suite(comparison.config.suite).pictures and source is not None:
+        elif comparison.suite.pictures and source is not None:
             (out / SAMPLES).mkdir(exist_ok=True)
             for figure in draw_samples(comparison, results, source, out / SAMPLES):
                 print(f"pictures and answers: {SAMPLES}/{figure.name}.png")

@@ -102,7 +102,8 @@ class Sections:
 
     def section(self, suite: str) -> Section:
         """Everything there is to say of a suite; its first comparison, or that across conflicts, is not folded."""
-        section, own = Section(suite, find_suite(suite).summary), self.of(suite)
+        summary = next(c.suite.summary for c in self.comparisons if c.config.suite == suite)
+        section, own = Section(suite, summary), self.of(suite)
         families = by_conflict(own)
         for number, family in enumerate(families, 1):
             section.parts.append(self._conflicts(family, f"{suite}-conflict" + (f"-{number}" if number > 1 else "")))

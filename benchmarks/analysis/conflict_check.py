@@ -75,7 +75,7 @@ def main(
 
 
 def _stages(run: RunConfig, study: Study, store: RunStore) -> Iterator[tuple[str, TaskModel]]:
-    model = build_model(run, study.source)
+    model = build_model(run, study.suite, study.source)
     yield "start", model
     if store.trained_path(run.id).exists():
         load_trained(model, store.trained_path(run.id))

@@ -35,7 +35,7 @@ from benchmarks.records.schema import RunRecord
 from benchmarks.records.store import RunStore, write_whole
 from benchmarks.sources import Source
 from benchmarks.speed.measure import ratio
-from benchmarks.suites import all_suites, find_suite
+from benchmarks.suites import all_suites
 from benchmarks.training.batches import Collator, encode, features_for
 from benchmarks.training.model import build_model
 from mtl_lora import METHODS, AdaptedLinear, InvalidInput, MTLLoRA
@@ -107,7 +107,7 @@ def _obstacle(record: RunRecord) -> str | None:
     method, suite = record.config.method, record.config.suite
     if method.name not in METHODS:
         return f"of {method.name}, a method that is unknown here"
-    if suite not in all_suites():
+    if record.own_suite is None and suite not in all_suites():
         return f"of {suite}, a suite that is unknown here"
     if not record.parameters.adapter:
         return f"of {method.label}, which trains no adapter"
@@ -124,7 +124,7 @@ def diagnose(finished: FinishedRun, load: Callable[..., TaskData]) -> dict[str, 
     model.float()  # on an accelerator the backbone may be held in half precision
     layers = dict(model.backbone.layers())
     factors, middle = {name: wide(layer.factors()) for name, layer in layers.items()}, list(layers)[len(layers) // 2]
-    own = of_mtl_lora(layers, build_model(run, finished.source)) if run.method.name == MTLLoRA.name else {}
+    own = of_mtl_lora(layers, build_model(run, finished.suite, finished.source)) if run.method.name == MTLLoRA.name else {}
     gradients = torch.stack([gradient(model, rows, batch) for rows in trained.values()]).double()
     inputs = {task: mean_inputs(model, layers[middle], rows, batch) for task, rows in trained.items()}
     return {
@@ -145,8 +145,7 @@ def diagnose(finished: FinishedRun, load: Callable[..., TaskData]) -> dict[str, 
 def _prepare(finished: FinishedRun, load: Callable[..., TaskData]) -> tuple[dict[str, list[dict]], list[dict], Batch]:
     """The first training rows of each task, scored rows of the first task, and what makes a batch of rows, as in the run."""
     run, tokenizer, mode = finished.run, finished.tokenizer, read_answer_mode(finished.run.answering)
-    suite = find_suite(run.suite)
-    suite = suite if run.conflict is None else suite.with_conflict(run.conflict)
+    suite = finished.suite if run.conflict is None else finished.suite.with_conflict(run.conflict)
     data = []
     for task in suite.select(run.tasks):
         rows = load(task, split=run.split, max_train=run.max_train, max_test=run.max_eval)
@@ -214,7 +213,7 @@ def inference(finished: FinishedRun, batch: dict[str, Tensor]) -> dict[str, Any]
     run, own = finished.run, finished.model
     device, task = next(own.parameters()).device, run.tasks[0]
     untouched = replace(run, method=MethodConfig(HeadsOnly.name, HeadsOnly.name, settings={}))
-    base = build_model(untouched, finished.source).to(device).eval()
+    base = build_model(untouched, finished.suite, finished.source).to(device).eval()
     base.backbone.unload(task)
     for model in (base, own):  # whoever writes, writes as much
         writing = getattr(model.backbone.base, "generation_config", None)

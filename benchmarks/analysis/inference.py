@@ -23,7 +23,8 @@ from benchmarks.records.config import RunConfig
 from benchmarks.records.store import RunStore
 from benchmarks.sources import Source
 from benchmarks.sources.backbones import refuse_other
-from benchmarks.suites.spec import Task
+from benchmarks.suites import recorded_suite
+from benchmarks.suites.spec import Suite, Task
 from benchmarks.training.batches import Collator
 from benchmarks.training.image_features import OfFiles
 from benchmarks.training.model import build_model
@@ -39,6 +40,7 @@ class FinishedRun:
     """A trained model and what it was trained for."""
 
     run: RunConfig
+    suite: Suite
     model: TaskModel
     tokenizer: PreTrainedTokenizerBase
     source: Source
@@ -55,10 +57,11 @@ class FinishedRun:
         backbone, revision = run.backbone.id, run.backbone.revision
         if run.backbone.weights is not None:
             refuse_other(backbone, source.identity(backbone, revision), asdict(run.backbone.weights), f"run {run_id}")
-        model = build_model(run, source)
+        suite = recorded_suite(record)
+        model = build_model(run, suite, source)
         load_trained(model, store.trained_path(run_id))
         model.to("cuda" if torch.cuda.is_available() else "cpu")
-        return cls(run, model.eval(), source.tokenizer(backbone, revision), source)
+        return cls(run, suite, model.eval(), source.tokenizer(backbone, revision), source)
 
     def task(self, name: str) -> Task:
         """The task of that name, or InvalidInput that lists the run's."""

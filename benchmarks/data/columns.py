@@ -22,13 +22,10 @@ def read_rows(task: Task, rows: Dataset, origin: str) -> Dataset:
     """
     if not len(rows):
         raise InvalidInput(f"{origin} is empty")
+    _refuse_missing(task, rows, origin)
     names = dict(zip(task.inputs, ("text", "text_pair"), strict=False)) | {task.label_column: "label"}
     if task.picture_column:
         names[task.picture_column] = "picture"
-    of_pictures = task.pictures.columns if task.pictures else ()
-    missing = [c for c in [*names, task.query_column, *of_pictures] if c and c not in rows.column_names]
-    if missing:
-        raise InvalidInput(f"{origin} has no column {missing[0]!r}; it has {', '.join(rows.column_names)}")
     queries = rows[task.query_column][:] if task.query_column else None
     _refuse_other_than_texts(queries or (), task.query_column, origin)
     pictures = _keys(task.pictures, rows, origin) if task.pictures else None
@@ -44,6 +41,21 @@ def read_rows(task: Task, rows: Dataset, origin: str) -> Dataset:
     if pictures is not None:
         rows = rows.add_column("pictures", pictures)
     return rows.add_column("row", range(len(rows)))
+
+
+def _refuse_missing(task: Task, rows: Dataset, origin: str) -> None:
+    named = {
+        "inputs": task.inputs,
+        "label_column": (task.label_column,),
+        "query_column": (task.query_column,),
+        "picture_column": (task.picture_column,),
+        "pictures": task.pictures.columns if task.pictures else (),
+    }
+    for field, columns in named.items():
+        for column in columns:
+            if column is not None and column not in rows.column_names:
+                have = ", ".join(rows.column_names)
+                raise InvalidInput(f"task {task.name}, {field}: {origin} has no column {column!r}; it has {have}")
 
 
 def _refuse_other_than_texts(values: Iterable[Any], name: str | None, origin: str) -> None:

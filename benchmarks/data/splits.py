@@ -20,7 +20,7 @@ from mtl_lora.errors import InvalidInput
 
 SPLITS = ("test", "dev")
 DEV_ROWS = 500  # taken from the training rows, never trained on: for choosing recipes
-TEST_QUERIES = 5  # one in so many, where queries are split here
+TESTED = 5  # one in so many is scored, where queries, or the rows of a single file, are split here
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def load_task(task: Task, source: Source, split: str, max_train: int | None, max
     "test", the task's test split, or "dev", the rows set apart. Scored rows of a query are kept together, and no query and
     no picture (by its id, by its content where it has none) of the test split or of the rows set apart is trained on.
     """
-    pool, test = (read_rows(task, source.rows(task, s), source.origin(task, s)) for s in (task.train_split, task.test_split))
+    pool, test = _splits(task, source)
     pictures: dict[str, Picture] = {}
     book = cache(partial(PictureBook.open, task, source))  # by split
     if task.pictures and task.pictures.config is None:  # without ids, what tells pictures apart is what they show
@@ -53,7 +53,7 @@ def load_task(task: Task, source: Source, split: str, max_train: int | None, max
         test, more = book(task.test_split).by_content(test)
         pictures |= more
     if task.split_by_query:
-        test = test.select([i for i, query in enumerate(test["query"]) if stable_hash(query) % TEST_QUERIES == 0])
+        test = test.select([i for i, query in enumerate(test["query"]) if stable_hash(query) % TESTED == 0])
     if task.captions:
         pool = _one_an_answer(pool)
     order = row_order(task.name, len(pool))
@@ -74,6 +74,21 @@ def load_task(task: Task, source: Source, split: str, max_train: int | None, max
         pictures |= more
     train = _balanced(train) if task.balanced else train
     return TaskData(task, train, scored, _fingerprint(train, scored), pictures)
+
+
+def _splits(task: Task, source: Source) -> tuple[Dataset, Dataset]:
+    """The rows to train on and those to score. In a single file, rows of the same query or the same texts stay together."""
+
+    def read(split: str) -> Dataset:
+        return read_rows(task, source.rows(task, split), source.origin(task, split))
+
+    if not task.one_file:
+        return read(task.train_split), read(task.test_split)
+    rows = read(task.train_split)
+    columns = [rows[name] for name in ("query",) if name in rows.column_names]
+    columns = columns or [rows[name] for name in ("text", "text_pair") if name in rows.column_names]
+    tested = np.array([stable_hash("\n".join(own)) % TESTED == 0 for own in zip(*columns, strict=True)])
+    return rows.select(np.flatnonzero(~tested)), rows.select(np.flatnonzero(tested))
 
 
 def _subjects(rows: Dataset) -> list[list[str]] | None:

@@ -13,7 +13,7 @@ from benchmarks.experiment.study_options import StudyOptions
 from benchmarks.records.config import RunConfig, plain
 from benchmarks.records.store import read_record
 from benchmarks.sources import Source
-from benchmarks.suites import find_suite
+from benchmarks.suites import recorded_suite
 from mtl_lora.errors import InvalidInput
 
 BESIDE = ("record", "mirror", "features")  # options that say where things are
@@ -28,8 +28,9 @@ def recorded_study(path: Path, options: StudyOptions) -> Study:
     for option in dataclasses.fields(options):
         if option.name not in BESIDE and getattr(options, option.name) != option.default:
             raise InvalidInput(f"--from has all that a run is of from its record: it goes without {option.name}")
-    run, source = read_record(path).config, Source(options.mirror, options.features)
-    suite, instead = find_suite(run.suite), run.method.instead or {}
+    record, source = read_record(path), Source(options.mirror, options.features)
+    run, suite = record.config, recorded_suite(record)
+    instead = run.method.instead or {}
     own = {name: getattr(run.recipe, name) for name in instead}
     study = Study(
         suite=suite if run.conflict is None else suite.with_conflict(run.conflict),

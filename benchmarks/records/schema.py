@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Annotated, Final, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import ConfigDict, Field, JsonValue, TypeAdapter
 
 from benchmarks.records.config import LATER, RunConfig, plain
 
@@ -114,6 +114,7 @@ class RunRecord:
     """A finished run. score: the mean over tasks. source: where its rows came from. created: when, in UTC.
 
     method_sha256: of the source of its method, None where it is not known. former_id: by which an earlier schema called it.
+    own_suite: what its suite is, where it is none of this package's; ``benchmarks.suites.recorded_suite`` reads it.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -128,10 +129,11 @@ class RunRecord:
     training: Training
     execution: Execution
     environment: Environment
-    source: Literal["generated", "mirror", "hub"]
+    source: Literal["generated", "files", "mirror", "hub"]
     created: str
     method_sha256: str | None = None
     former_id: str | None = field(default=None, metadata=LATER)
+    own_suite: dict[str, JsonValue] | None = field(default=None, metadata=LATER)
 
 
 @dataclass(frozen=True, kw_only=True)

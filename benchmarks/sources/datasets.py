@@ -15,6 +15,7 @@ from huggingface_hub import DatasetCard
 from pyarrow.parquet import read_metadata
 
 from benchmarks.sources import location
+from benchmarks.sources.local_files import task_rows
 from benchmarks.sources.location import Location, impatient, readable, unreachable
 from benchmarks.suites.spec import Task
 from benchmarks.world.forms import world_rows
@@ -22,12 +23,14 @@ from mtl_lora.errors import InvalidInput
 
 
 class Datasets(Location):
-    """Loads the rows of tasks: from the hub or a mirror by the id of their data set, from a file, or generated."""
+    """Loads the rows of tasks: of the hub or a mirror by the id of their data set, of a user's own files, or generated."""
 
     def rows(self, task: Task, split: str) -> Dataset:
         """The rows of one split of a task's data set."""
         if task.conflict is not None:
             return Dataset.from_list(world_rows(task.config, split, task.conflict))
+        if task.local:
+            return task_rows(task, Path(self.origin(task, split)))
         if task.files is not None:
             return self._json_rows(task, split)
         if self.mirror is None and not task.revision:
@@ -86,6 +89,8 @@ class Datasets(Location):
         """Where the rows of a split come from, for messages."""
         if task.conflict is not None:
             return f"{task.dataset}, {task.config}, {split}"
+        if task.local:
+            return str(task.files).format(split=split)
         name = task.dataset.format(split=split)
         where = name if self.mirror is None else str(self.mirrored("datasets", name))
         if task.files is None:

@@ -1,19 +1,25 @@
-"""Suites: a file in this folder that defines SUITE is one. ``spec`` says what that is, ``credits`` whose data it is."""
+"""Suites: a file in this folder that defines SUITE is one, and so is a file of a user's own that ``own`` reads.
+
+``spec`` says what a suite is, ``credits`` whose data it is.
+"""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
 from importlib.util import find_spec
+from pathlib import Path
 
+from benchmarks.records.schema import Record, RunRecord
+from benchmarks.suites.own import ENDINGS, read_suite, suite_of
 from benchmarks.suites.spec import Suite
 from mtl_lora.errors import InvalidInput, unknown
 
-NOT_SUITES = ("spec", "task", "rules", "credits")
+NOT_SUITES = ("spec", "task", "rules", "credits", "own")
 
 
 def all_suites() -> dict[str, Suite]:
-    """Every suite by its name."""
+    """Every suite of this package by its name."""
     names = [module.name for module in pkgutil.iter_modules(__path__) if module.name not in NOT_SUITES]
     found = [_suite(name) for name in names]
     return {suite.name: suite for suite in found}
@@ -33,8 +39,20 @@ def _suite(name: str) -> Suite:
 
 
 def find_suite(name: str) -> Suite:
-    """The suite of that name, or InvalidInput that lists those there are."""
+    """The suite of that name, or of the file of that name; InvalidInput where there is none, with those there are."""
     suites = all_suites()
+    if name.endswith(ENDINGS):
+        own = read_suite(Path(name))
+        if own.name in suites:
+            raise InvalidInput(f"{name}, name: {own.name} is a suite of this package: name yours otherwise")
+        return own
     if name not in suites:
         raise unknown("suite", name, suites)
     return suites[name]
+
+
+def recorded_suite(record: Record) -> Suite:
+    """The suite of a run, as it was then where it is a user's own; that of a failed run does not say what that is."""
+    if isinstance(record, RunRecord) and record.own_suite is not None:
+        return suite_of(record.own_suite, f"run {record.id}")
+    return find_suite(record.config.suite)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from benchmarks.suites.rules import NAME, contradictions
-from benchmarks.suites.task import Cloze, Pictures, Task
+from benchmarks.suites.task import STRICT, Cloze, Pictures, Task
 from mtl_lora.errors import InvalidInput, unknown
 
 __all__ = ["Cloze", "Pictures", "Suite", "Task"]
@@ -21,6 +21,8 @@ class Suite:
 
     preset: where none is asked for. texts: how an encoder reads the two texts of a pair, "together" or "apart".
     """
+
+    __pydantic_config__ = STRICT
 
     name: str
     summary: str
@@ -60,6 +62,11 @@ class Suite:
     def choice(self) -> bool:
         """Whether its tasks are multiple choice; all of them or none are."""
         return self.tasks[0].choice
+
+    @property
+    def written(self) -> bool:
+        """Whether its tasks are answered in words; all of them or none are."""
+        return self.tasks[0].written
 
     @property
     def pictures(self) -> bool:

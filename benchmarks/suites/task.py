@@ -6,11 +6,14 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
 
+from pydantic import ConfigDict
+
 from benchmarks.metrics.base import Target
 from benchmarks.metrics.registry import METRICS
 
 # Fields of a task outside its definition: for readers, where its rows come from, and what a run names by itself.
 UNDECIDING = ("summary", "group", "dataset", "revision", "files", "conflict")
+STRICT = ConfigDict(extra="forbid")  # of what is read from a file
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,8 @@ class Pictures:
     columns: of the task's rows; each holds a picture, or its id where ``config`` names the configuration of the data set
     (with {split} for the rows' split) whose rows in ``split`` are the pictures, their ids in column ``key``.
     """
+
+    __pydantic_config__ = STRICT
 
     columns: tuple[str, ...]
     config: str | None = None
@@ -36,6 +41,8 @@ class Cloze:
     options out. blank: what marks, in the question, the place that the option fills; no context then.
     """
 
+    __pydantic_config__ = STRICT
+
     context: str = "Question: {question}\nAnswer:"
     options: tuple[str, ...] = ()
     blank: str | None = None
@@ -47,7 +54,9 @@ class Task:
 
     dataset, config, revision: of the hub, the revision pinned, "" for a folder that only a mirror can hold; or the generated
     "world" and what it calls the task. The first two may say {split}.
-    files: where the data are JSON files of the GitHub repository ``dataset``: their path, with {config} and {split}.
+    files: where the data are JSON files of the GitHub repository ``dataset``: their path, with {config} and {split}. Where
+    no data set is named, a file of the user's own, as ``benchmarks.sources.local_files`` reads it, with {split}; a fifth of
+    the rows of a single one is scored, chosen by hash.
     inputs: up to two text columns. prompt: what a model that writes its answer reads, {text} for the first.
     pictures: read in front of the text. picture_column: of a picture that the backbone itself reads.
     labels: names of the classes 0, 1, ..; empty for a graded task, whose label is a number within ``scale``.
@@ -63,6 +72,8 @@ class Task:
     head: tasks that name the same head share it; None for a head of its own. group: under which tables sum tasks up.
     conflict: between the tasks, for generated data alone.
     """
+
+    __pydantic_config__ = STRICT
 
     name: str
     summary: str
@@ -103,6 +114,16 @@ class Task:
         told = {name: value for name, value in own.items() if name not in UNDECIDING}
         text = json.dumps(told, sort_keys=True, default=asdict)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def local(self) -> bool:
+        """Whether its rows are in files of the user's own."""
+        return not self.dataset
+
+    @property
+    def one_file(self) -> bool:
+        """Whether the rows to train on and the rows to score are in one file."""
+        return self.local and "{split}" not in (self.files or "")
 
     @property
     def graded(self) -> bool:

@@ -78,7 +78,7 @@ def _probe(study: Study) -> tuple[float, float]:
     test = test.select(np.linspace(0, len(test) - 1, min(steps * size, len(test))).astype(int))  # of all lengths
     features = features_for(study.data, mode, study.source, train, test)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = build_model(run, study.source).to(device)
+    model = build_model(run, study.suite, study.source).to(device)
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained or [torch.zeros(1)], lr=0.0)
 

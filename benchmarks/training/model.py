@@ -16,7 +16,7 @@ from benchmarks.answering.base import TaskModel
 from benchmarks.answering.registry import read_answer_mode
 from benchmarks.records.config import RunConfig
 from benchmarks.sources import Source
-from benchmarks.suites import find_suite
+from benchmarks.suites.spec import Suite
 from mtl_lora import AdaptedModel, find_method
 
 
@@ -41,12 +41,12 @@ class FrozenBackbone:
         return copy.deepcopy(backbone, {id(weight): weight for weight in backbone.parameters()})
 
 
-def build_model(run: RunConfig, source: Source, frozen_backbone: FrozenBackbone | None = None) -> TaskModel:
-    """The model of a run at its start: pretrained backbone, adapters and heads from the run's seed.
+def build_model(run: RunConfig, suite: Suite, source: Source, frozen_backbone: FrozenBackbone | None = None) -> TaskModel:
+    """The model of a run on a suite at its start: pretrained backbone, adapters and heads from the run's seed.
 
     frozen_backbone: where one is kept for runs that do not train it.
     """
-    tasks = find_suite(run.suite).select(run.tasks)
+    tasks = suite.select(run.tasks)
     assert tuple(task.name for task in tasks) == run.tasks, "a task's id is its place in the suite's order"
     settings: dict[str, Any] = run.method.settings
     method = find_method(run.method.name)(**settings)

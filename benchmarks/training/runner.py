@@ -7,6 +7,7 @@ import shutil
 import time
 from datetime import UTC, datetime
 from functools import cache, partial
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -18,10 +19,11 @@ from benchmarks.answering.registry import read_answer_mode
 from benchmarks.answering.vision_language import VisionLanguageModel
 from benchmarks.experiment.study import Study
 from benchmarks.records import environment, schema
-from benchmarks.records.config import RunConfig
+from benchmarks.records.config import RunConfig, plain
 from benchmarks.records.schema import RunRecord
 from benchmarks.records.store import RunStore
 from benchmarks.sources import Source
+from benchmarks.suites import all_suites
 from benchmarks.training.batches import Collator, encode, features_for, lengths, schedule
 from benchmarks.training.divergence import refuse_diverged
 from benchmarks.training.image_features import Features
@@ -77,7 +79,7 @@ class Runner:
         environment.forget_memory()
         self.progress = None
         set_seed(run.seed)
-        model = build_model(run, study.source, self.frozen_backbone)
+        model = build_model(run, study.suite, study.source, self.frozen_backbone)
         mode, recipe = read_answer_mode(run.answering), run.recipe
         tokenizer = self.tokenizer(study.source, run.backbone.id, run.backbone.revision)
         train, test, features = self.rows(study, run)
@@ -145,6 +147,16 @@ class Runner:
             execution=self.execution.recorded(devices),
             environment=self.environment,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            source="generated" if study.suite.conflict is not None else "mirror" if study.source.mirror else "hub",
+            source=_origin(study),
             method_sha256=method_source(run.method.name),
+            own_suite=None if study.suite.name in all_suites() else plain(study.suite),
         )
+
+
+def _origin(study: Study) -> Literal["generated", "files", "mirror", "hub"]:
+    """Where the rows came from."""
+    if study.suite.conflict is not None:
+        return "generated"
+    if all(own.task.local for own in study.data):
+        return "files"
+    return "mirror" if study.source.mirror else "hub"

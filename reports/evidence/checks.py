@@ -10,7 +10,7 @@ import pandas as pd
 from benchmarks.records.schema import Record, RunRecord
 from benchmarks.records.store import read_record
 from benchmarks.scoring.resampling import names_queries, weighted_scores
-from benchmarks.suites import find_suite
+from benchmarks.suites import all_suites, recorded_suite
 from benchmarks.suites.spec import Task
 from mtl_lora.errors import InvalidInput
 
@@ -24,10 +24,18 @@ def checked_record(path: Path) -> Record:
         raise InvalidInput(f"{path} is the record of run {record.id}: its file has another name")
     if record.config.id != record.id:
         raise InvalidInput(f"{path}: its configuration is that of run {record.config.id}, so it was changed")
-    for task in find_suite(record.config.suite).select(list(record.config.tasks)):
+    for task in _tasks(record):
         if record.config.definitions.get(task.name) != task.definition:
             raise InvalidInput(f"{path}: task {task.name} was defined otherwise than it is now")
     return record
+
+
+def _tasks(record: Record) -> tuple[Task, ...]:
+    """Those of a record, as far as is known: that of a failed run does not say what a user's own suite is."""
+    if isinstance(record, RunRecord):
+        return recorded_suite(record).select(record.config.tasks)
+    suite = all_suites().get(record.config.suite)
+    return suite.select(record.config.tasks) if suite else ()
 
 
 class PredictionChecks:
@@ -51,7 +59,7 @@ class PredictionChecks:
         frames = {str(task): own for task, own in kept.sort_values("row").groupby("task", observed=True)}
         if set(frames) != set(record.config.tasks):
             raise InvalidInput(f"{path}: its predictions are of the tasks {', '.join(frames)}")
-        for task in find_suite(record.config.suite).select(list(record.config.tasks)):
+        for task in recorded_suite(record).select(record.config.tasks):
             self._check_task(record, path, task, frames[task.name])
         return frames
 

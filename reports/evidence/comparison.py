@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from scipy import stats
 from benchmarks.experiment.methods import REFERENCES, order_for_display
 from benchmarks.records.config import RunConfig, Setting, plain
 from benchmarks.records.schema import FailureRecord, RunRecord
-from benchmarks.suites import find_suite
+from benchmarks.suites import recorded_suite
+from benchmarks.suites.spec import Suite
 
 PLAIN = "lora"  # what others are measured against
 # Under protocol paper, what each method's own script sets.
@@ -92,6 +94,11 @@ class Comparison:
     groups: dict[str, list[str]]  # group -> its tasks
     caveats: list[str]
     unfinished: list[str]  # a sentence for each method and budget of which seeds diverged or failed
+
+    @cached_property
+    def suite(self) -> Suite:
+        """The suite, as it was when this was measured."""
+        return recorded_suite(self.records[0])
 
     @property
     def conflict(self) -> float | None:
@@ -224,7 +231,7 @@ def _comparison(records: list[RunRecord], failures: list[FailureRecord]) -> Comp
     labels = order_for_display({r.config.method.label for r in records})
     budgets = sorted({r.config.budget for r in records})
     groups: dict[str, list[str]] = {}
-    for task in find_suite(config.suite).select(config.tasks):
+    for task in recorded_suite(records[0]).select(config.tasks):
         if task.group:
             groups.setdefault(task.group, []).append(task.name)
     entries = []

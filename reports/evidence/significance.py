@@ -11,7 +11,6 @@ import pandas as pd
 
 from benchmarks.records.schema import RunRecord
 from benchmarks.scoring.resampling import draw, draw_queries, names_queries, weighted_scores
-from benchmarks.suites import find_suite
 from benchmarks.suites.spec import Task
 from mtl_lora.errors import InvalidInput
 from reports.evidence.comparison import PLAIN, Comparison, Entry
@@ -162,7 +161,7 @@ def resample(comparison: Comparison, results: Results) -> Resampled:
     standard error instead, independently for each method: wider than paired.
     """
     rng = np.random.default_rng(0)
-    tasks = find_suite(comparison.config.suite).select(comparison.config.tasks)
+    tasks = comparison.suite.select(comparison.config.tasks)
     runs = [run for entry in comparison.entries for run in entry.runs.values()]
     frames = {run: results.by_task(run) for run in runs}
     ranked = [task.name for task in tasks if task.query_column]

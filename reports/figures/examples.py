@@ -16,7 +16,6 @@ from benchmarks.data.order import row_order
 from benchmarks.experiment.methods import order_for_display
 from benchmarks.records.config import RunConfig
 from benchmarks.records.schema import RunRecord
-from benchmarks.suites import find_suite
 from benchmarks.suites.spec import Task
 from benchmarks.world.forms import decode_picture, world_rows
 from mtl_lora.errors import InvalidInput
@@ -58,8 +57,7 @@ def draw_samples(comparison: Comparison, results: Results, source: Source | None
     source: of data that are not generated.
     """
     config, records = comparison.config, _one_a_method(comparison)
-    suite = find_suite(config.suite)
-    suite = suite if comparison.conflict is None else suite.with_conflict(comparison.conflict)
+    suite = comparison.suite if comparison.conflict is None else comparison.suite.with_conflict(comparison.conflict)
     tables = {label: results.predictions(record.id) for label, record in records.items()}
     size, seed = f"{comparison.budgets[-1]:,} adapter parameters", next(iter(records.values())).config.seed
     figures, about = [], f"{subject(comparison)}, {size}, seed {seed}"

@@ -6,14 +6,13 @@ from benchmarks.experiment.catalogue import answer_modes
 from benchmarks.experiment.presets import PICTURE_PRESETS, PRESETS
 from benchmarks.experiment.tuning import REDUCED, TUNED
 from benchmarks.records.config import RunConfig
-from benchmarks.suites import find_suite
 from reports.evidence.comparison import Comparison, Entry
 
 
 def lead(comparison: Comparison, budget: int) -> str:
     """Protocol, preset, backbone, sizes, and what was cut."""
     config, base = comparison.config, comparison.entries[0].base
-    presets = PICTURE_PRESETS if find_suite(config.suite).pictures else PRESETS
+    presets = PICTURE_PRESETS if comparison.suite.pictures else PRESETS
     named = [preset.name for preset in presets.values() if preset.backbone.id == config.backbone.id]
     parts = [
         f"Protocol {config.protocol}, {f'preset {named[0]}' if named else 'no preset'}, {config.backbone.id}",
@@ -68,7 +67,7 @@ def setting(comparison: Comparison) -> str:
     """What a comparison was measured with; tells it from the others of its suite."""
     config = comparison.config
     parts = [config.backbone.id, f"protocol {config.protocol}"]
-    parts += [f"tasks {', '.join(config.tasks)}"] if len(config.tasks) < len(find_suite(config.suite).tasks) else []
+    parts += [f"tasks {', '.join(config.tasks)}"] if len(config.tasks) < len(comparison.suite.tasks) else []
     parts += [f"rank {config.rank} for all: parameters unmatched"] if config.rank is not None else []
     parts += [training(config)]
     parts += [f"answered by {config.way}"] if config.answering is not None else []
@@ -81,7 +80,7 @@ def setting(comparison: Comparison) -> str:
 def notes(comparison: Comparison, entries: list[Entry]) -> list[str]:
     """What a reader must know to read the table right."""
     config, recipe = comparison.config, comparison.config.recipe
-    suite = find_suite(config.suite)
+    suite = comparison.suite
     lines = [
         f"Scores: {_metrics(comparison)}, averaged where a task has two."
         + (" Groups of tasks, but for the mean, are not tested." if comparison.groups else ""),
@@ -141,7 +140,7 @@ def _unmatched(config: RunConfig) -> list[str]:
 
 
 def _metrics(comparison: Comparison) -> str:
-    tasks = find_suite(comparison.config.suite).select(comparison.config.tasks)
+    tasks = comparison.suite.select(comparison.config.tasks)
     if len({task.metrics for task in tasks}) == 1:
         return " and ".join(tasks[0].metrics)
     if not comparison.groups:

@@ -128,4 +128,4 @@ METHOD_STARTS = {
 @pytest.mark.parametrize("label", METHOD_STARTS)
 def test_a_method_starts_where_it_did(label: str) -> None:
     [run] = [run for study in studies(StudyOptions("quick", methods=label)) for run in study.runs()]
-    assert start(build_model(run, Source())) == pytest.approx(METHOD_STARTS[label], rel=1e-5)
+    assert start(build_model(run, find_suite(run.suite), Source())) == pytest.approx(METHOD_STARTS[label], rel=1e-5)

@@ -203,7 +203,7 @@ def test_gradients_of_the_readers_part_as_conflict_grows() -> None:
     found = []
     for study in studies(StudyOptions("quick", methods="lora", conflict="0,0.5,1", max_eval=40)):
         (run,) = study.runs()
-        cosines = conflict_check.cosines(conflict_check.gradients(build_model(run, study.source), study))
+        cosines = conflict_check.cosines(conflict_check.gradients(build_model(run, study.suite, study.source), study))
         assert set(cosines) == set(FORMS)
         found.append(np.mean(list(cosines.values())))
     assert found[0] > 0.7 and found[0] > found[1] + 0.15 and found[1] > found[2] + 0.05
