@@ -1,4 +1,4 @@
-"""Options of the command line that several commands have; above all those that say what to run."""
+"""Options that several commands have, and how a dataclass becomes options."""
 
 from __future__ import annotations
 
@@ -9,14 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchmarks.experiment.study_options import StudyOptions
-
 if TYPE_CHECKING:
     from benchmarks.sources import Source
 
 Results = Annotated[Path, typer.Option(help="folder of run records")]
-RunId = Annotated[str, typer.Argument(help="id of a finished run: the name of its record")]
-TaskName = Annotated[str, typer.Option(help="a task of the run")]
 AsJson = Annotated[bool, typer.Option("--json", help="for programs")]
 RESULTS = Path("results")
 
@@ -28,18 +24,20 @@ def source_of(mirror: Path | None, features: Path | None = None) -> Source:
     return Source(mirror, features)
 
 
-def with_study_options(command: Callable) -> Callable:
-    """Give a command all of :class:`StudyOptions`; it gets the studies they ask for as its first argument."""
-    signature, own = inspect.signature(StudyOptions, eval_str=True), inspect.signature(command, eval_str=True)
-    extra = list(own.parameters.values())[1:]
+def with_options(*kinds: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the fields of dataclasses as its options; it gets an object of each as its first arguments."""
 
-    def wrapped(**options: Any) -> None:
-        from benchmarks.experiment.resolve import studies
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        fields = [[*inspect.signature(kind, eval_str=True).parameters.values()] for kind in kinds]
+        own = [*inspect.signature(command, eval_str=True).parameters.values()][len(kinds) :]
 
-        rest = {p.name: options.pop(p.name) for p in extra}
-        command(studies(StudyOptions(**options)), **rest)
+        def wrapped(**given: Any) -> None:
+            made = [kind(**{f.name: given.pop(f.name) for f in of}) for kind, of in zip(kinds, fields, strict=True)]
+            command(*made, **given)
 
-    given = signature.replace(parameters=[*signature.parameters.values(), *extra], return_annotation=None)
-    wrapped.__signature__ = given  # type: ignore[attr-defined] # typeshed lacks it
-    wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
-    return wrapped
+        parameters = [*(parameter for of in fields for parameter in of), *own]
+        wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # typeshed lacks it
+        wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
+        return wrapped
+
+    return decorate

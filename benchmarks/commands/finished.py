@@ -1,0 +1,89 @@
+"""``mtl-lora diagnose``, ``predict`` and ``export``: what finished runs are good for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from benchmarks.experiment.study_options import Features, Mirror
+from benchmarks.options import RESULTS, Results, source_of
+from benchmarks.quiet import quiet
+from mtl_lora.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from benchmarks.analysis.inference import FinishedRun
+
+app = typer.Typer()
+RunId = Annotated[str, typer.Argument(help="id of a finished run: the name of its record")]
+TaskName = Annotated[str, typer.Option(help="a task of the run")]
+
+
+@app.command()
+def diagnose(
+    runs: Annotated[list[str] | None, typer.Argument(help="ids of finished runs; all with an adapter unless given")] = None,
+    results: Results = RESULTS,
+    mirror: Mirror = None,
+    features: Features = None,
+) -> None:
+    """Look inside finished runs, for the report: do tasks disturb each other, what does each get, what do adapters cost?"""
+    quiet()
+    from benchmarks.analysis.diagnosis import diagnose_runs
+    from benchmarks.records.store import RunStore
+
+    diagnose_runs(RunStore(results), runs or [], source_of(mirror, features))
+
+
+@app.command()
+def predict(
+    run: RunId,
+    task: TaskName,
+    file: Annotated[Path | None, typer.Argument(help="a sample a line, parts with a tab; else standard input")] = None,
+    results: Results = RESULTS,
+    mirror: Mirror = None,
+) -> None:
+    """Print the answer that a finished run gives each line of text; files of pictures come first in a line."""
+    quiet()
+    if file is not None and not file.is_file():
+        raise InvalidInput(f"{file} is not a file")
+    if file is None and sys.stdin is None:
+        raise InvalidInput("standard input is closed: give a file of texts")
+    finished = _finished(run, results, mirror)
+    with file.open("rb") if file else nullcontext(sys.stdin.buffer) as lines:
+        for answer in finished.predict(finished.task(task), _texts(lines)):
+            print(answer, flush=True)
+
+
+@app.command()
+def export(
+    run: RunId,
+    task: TaskName,
+    to: Annotated[Path, typer.Option(help="folder for the checkpoint")],
+    results: Results = RESULTS,
+    mirror: Mirror = None,
+) -> None:
+    """Write one task of a finished run as an ordinary PEFT checkpoint, its head beside it."""
+    quiet()
+    finished = _finished(run, results, mirror)
+    finished.export(finished.task(task), to)
+    print(f"written: {to}")
+
+
+def _finished(run: str, results: Path, mirror: Path | None) -> FinishedRun:
+    from benchmarks.analysis.inference import FinishedRun
+    from benchmarks.records.store import RunStore
+
+    return FinishedRun.open(RunStore(results), run, source_of(mirror))
+
+
+def _texts(lines: Iterable[bytes]) -> Iterator[str]:
+    """Lines as text, whatever the locale."""
+    for number, line in enumerate(lines, 1):
+        try:
+            yield line.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise InvalidInput(f"line {number} is not text in UTF-8: {error.reason} at byte {error.start}") from error
