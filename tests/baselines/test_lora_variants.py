@@ -1,4 +1,4 @@
-"""Settings of LoRA that other papers propose, against PEFT's own of each."""
+"""Variants of LoRA that other papers propose, against PEFT's own of each."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from tiny_models import LLAMA_TARGETS, adapted_llama, randomise_adapters, tiny_b
 from transformers import TrainingArguments
 
 from baselines.lora_plus import LoRAPlus
+from baselines.pissa import PiSSA
+from baselines.poly import Poly
 from baselines.rslora import RsLoRA
 from benchmarks.answering.base import TaskModel
 from benchmarks.answering.registry import ANSWER_MODES
@@ -98,3 +100,39 @@ def test_a_method_without_rates_of_its_own_keeps_the_groups_of_the_trainer(tmp_p
 def test_a_ratio_that_is_none_is_refused(wrong: object) -> None:
     with pytest.raises(InvalidInput, match="lora-plus: rate_ratio must be a number above 0"):
         LoRAPlus(rate_ratio=wrong)
+
+
+def test_pissa_equals_pefts_after_steps_of_training() -> None:
+    ours = adapted_llama(PiSSA(rank=4, alpha=8), randomise=False)
+    torch.testing.assert_close(ours(tokens(), task_ids=["a"] * 6).logits, tiny_llama()(tokens()).logits, rtol=0, atol=1e-6)
+    config = peft.LoraConfig(r=4, lora_alpha=8, target_modules=LLAMA_TARGETS, init_lora_weights="pissa")
+    theirs = peft.get_peft_model(tiny_llama(), config)
+    for model, ids in ((ours, {"task_ids": ["a"] * 6}), (theirs, {})):
+        optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1.0)
+        for _ in range(3):
+            optimizer.zero_grad()
+            model(tokens(), labels=tokens(), **ids).loss.backward()
+            optimizer.step()
+    after = ours(tokens(), task_ids=["a"] * 6).logits
+    assert (after - tiny_llama()(tokens()).logits).abs().max() > 1e-2
+    torch.testing.assert_close(after, theirs(tokens()).logits, rtol=1e-4, atol=1e-5)
+
+
+def test_poly_equals_pefts_task_by_task() -> None:
+    ours = adapted_llama(Poly(rank=2, alpha=1, skills=3))
+    config = peft.PolyConfig(task_type="CAUSAL_LM", r=2, n_tasks=3, n_skills=3, target_modules=LLAMA_TARGETS)
+    theirs = peft.get_peft_model(tiny_llama(), config).eval()
+    with torch.no_grad():
+        for name, parameter in ours.adapter_parameters().items():
+            layer, _, tensor = name.removeprefix("base.").rpartition(".adapter.")
+            module = theirs.get_submodule(f"base_model.model.{layer}")
+            if tensor == "logits":
+                module.poly_router["default"].module_logits.copy_(parameter)
+            elif tensor == "A":  # theirs: (splits, skills, d_in, r)
+                module.poly_lora_A["default"].copy_(parameter.unflatten(0, (3, 2)).transpose(1, 2)[None])
+            else:  # (splits, skills, r, d_out)
+                module.poly_lora_B["default"].copy_(parameter.unflatten(1, (3, 2)).permute(1, 2, 0)[None])
+    ids = torch.tensor([0, 1, 2, 2, 0, 1])
+    mixed = ours(tokens(), task_ids=ids).logits
+    torch.testing.assert_close(mixed, theirs(tokens(), task_ids=ids).logits)
+    assert (mixed - tiny_llama()(tokens()).logits).abs().max() > 1e-2
