@@ -12,6 +12,7 @@ from benchmarks.experiment.methods import LARGER
 from benchmarks.experiment.protocols import PROTOCOLS
 from benchmarks.experiment.study import Study
 from benchmarks.experiment.trials import Trials
+from benchmarks.experiment.tuning import Tuning
 from benchmarks.progress import duration
 from benchmarks.records.config import RunConfig
 from benchmarks.records.store import RunStore
@@ -130,14 +131,16 @@ def _stages(arm: Arm, studies: Sequence[Study], store: RunStore) -> Stages:
         return {
             "finished": count([run for study in studies for run in study.runs() if (run.method.label, run.budget) == arm])
         }
-    trials, report, left = [], 0, 0
+    trials, trials_left, report, left = 0, 0, 0, 0
     for study in studies:
         grid = Trials.of(study, store)
-        trials += grid.runs[arm]
+        known, unfinished = count(grid.runs[arm])
+        trials += grid.tuning.trials
+        trials_left += grid.tuning.trials - known + unfinished
         choices, _ = grid.choices(store)
         report += len(study.seeds)
         left += count(study.chosen({arm: choices[arm]}))[1] if arm in choices else len(study.seeds)
-    return {"trials": count(trials), "report runs": (report, left)}
+    return {"trials": (trials, trials_left), "report runs": (report, left)}
 
 
 def _row(study: Study, arm: ArmPlan) -> dict[str, str]:
@@ -174,9 +177,17 @@ def _about(study: Study) -> Iterator[str]:
         rates = ", ".join(f"{rate:g}" for rate in study.tuning.rates)
         yield (
             f"trials of every arm at learning rates {rates} (full fine-tuning: a tenth of each) "
-            f"x seeds {', '.join(map(str, study.tuning.seeds))}, on dev; the grid grows where the best lies on its edge"
+            f"x {_seeds(study.tuning)}, on dev; the grid grows where the best lies on its edge"
         )
         yield f"report runs at the chosen rate x seeds {', '.join(map(str, study.seeds))}, on test"
+
+
+def _seeds(tuning: Tuning) -> str:
+    """Of trials."""
+    if tuning.budget is None:
+        return f"seeds {', '.join(map(str, tuning.seeds))}"
+    rounds = ", ".join(f"{size} with seed {seed}" for (seed,), size in tuning.rounds)
+    return f"seeds by halving, at most {tuning.budget} trials each: {rounds}"
 
 
 def _nearest(study: Study) -> Iterator[str]:

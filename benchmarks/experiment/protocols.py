@@ -13,7 +13,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from benchmarks.answering.causal_lm import Generation
-from benchmarks.experiment.tuning import REDUCED
+from benchmarks.experiment.tuning import HALVED, REDUCED
 from benchmarks.records.config import Backbone, Recipe
 from mtl_lora.errors import unknown
 
@@ -22,6 +22,7 @@ PROTOCOLS = {
     "matched": "at each budget as many adapter parameters for each method, and one recipe for all",
     "tuned": "at each budget as many adapter parameters for each method, and each at its own best learning rate",
     REDUCED: "as tuned, with every second learning rate tried and fewer seeds",
+    HALVED: "as tuned, with the better half of learning rates tried with each further seed, up to a budget of trials",
     "paper": f"each method as released, all at rank {RANK}: parameters, rates, warm-ups and lengths differ",
 }
 

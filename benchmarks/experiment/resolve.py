@@ -26,7 +26,7 @@ from benchmarks.experiment.presets import Preset, find_preset
 from benchmarks.experiment.recorded import recorded_study
 from benchmarks.experiment.study import Study
 from benchmarks.experiment.study_options import StudyOptions
-from benchmarks.experiment.tuning import REDUCED, Tuning, window
+from benchmarks.experiment.tuning import HALVED, REDUCED, Tuning, window
 from benchmarks.records.config import Backbone, Recipe
 from benchmarks.sources import Source
 from benchmarks.suites import find_suite
@@ -34,7 +34,8 @@ from benchmarks.suites.spec import Suite
 from mtl_lora.errors import InvalidInput
 
 RECIPE = ("epochs", "batch_size", "learning_rate", "warmup", "weight_decay", "scaling", "dropout", "sampling", "temperature")
-TUNING_SEEDS, TUNED_SEEDS, REDUCED_SEEDS = "100,101", "0,1,2,3,4", "0,1,2"
+TUNED_SEEDS, REDUCED_SEEDS = "0,1,2,3,4", "0,1,2"
+TUNING_SEEDS, HALVING_SEEDS = "100,101", "100,101,102,103"
 Settings = TypeVar("Settings", Recipe, Backbone)
 
 
@@ -66,7 +67,7 @@ def studies(options: StudyOptions) -> list[Study]:
         seeds=parse_seeds(_given(options.seeds, seeds)),
         source=source,
         mode=mode if options.answer is None else parse_answer_mode(options.answer, mode),
-        protocol=REDUCED if options.reduced else protocol,
+        protocol=REDUCED if options.reduced else HALVED if options.trials_budget is not None else protocol,
         split=options.split,
         max_train=options.max_train,
         max_eval=options.max_eval,
@@ -97,6 +98,8 @@ def _refuse_contradictions(options: StudyOptions) -> None:
         (options.reduced, not tuned, "--reduced goes with protocol tuned"),
         (options.rates, not tuned, "--rates goes with protocol tuned"),
         (options.tuning_seeds, not tuned, "--tuning-seeds goes with protocol tuned"),
+        (options.trials_budget, not tuned, "--trials-budget goes with protocol tuned"),
+        (options.trials_budget, options.reduced, "--reduced and --trials-budget are two ways to try less: give one of them"),
         (options.learning_rate, tuned, "protocol tuned chooses the learning rate of each method: --rates says among which"),
         (options.split != "test", tuned, "protocol tuned scores trials on dev and reports on test: it goes without --split"),
     ):
@@ -113,10 +116,11 @@ def _methods(options: StudyOptions, preset: Preset) -> list[MethodChoice]:
 
 
 def _tuning(options: StudyOptions, preset: Preset) -> Tuning:
-    """What is tried; with --reduced every second rate."""
+    """What is tried; with --reduced every second rate, with --trials-budget by halving."""
     stride = 2 if options.reduced else 1
     rates = parse_rates(options.rates) if options.rates is not None else window(*preset.rates)[::stride]
-    return Tuning(tuple(rates), tuple(parse_seeds(_given(options.tuning_seeds, TUNING_SEEDS))), stride)
+    seeds = _given(options.tuning_seeds, TUNING_SEEDS if options.trials_budget is None else HALVING_SEEDS)
+    return Tuning(tuple(rates), tuple(parse_seeds(seeds)), stride, budget=options.trials_budget)
 
 
 def default_answer_mode(suite: Suite, backbone: Backbone, protocol: str) -> AnswerMode:

@@ -160,10 +160,13 @@ class Study:
         assert self.tuning is not None
         return dataclasses.replace(self, split="dev", seeds=list(self.tuning.seeds), tuning=None, stage="trial")
 
-    def trials(self, arm: Arm, rates: Sequence[float]) -> list[RunConfig]:
+    def grid(self, arm: Arm, rates: Sequence[float]) -> list[float]:
+        """The learning rates that an arm tries for these."""
+        return [shifted(rate) if self.fits[arm].method.trains_base else rate for rate in rates]
+
+    def trials(self, arm: Arm, rates: Sequence[float], seeds: Sequence[int]) -> list[RunConfig]:
         """The trials of an arm at these learning rates, seed by seed."""
-        own = [shifted(rate) if self.fits[arm].method.trains_base else rate for rate in rates]
-        return [self.run(arm, seed, {"learning_rate": rate}) for seed in self.seeds for rate in own]
+        return [self.on_dev.run(arm, seed, {"learning_rate": rate}) for seed in seeds for rate in rates]
 
     def chosen(self, choices: Mapping[Arm, Choice]) -> list[RunConfig]:
         """The runs of arms at the learning rates chosen for them, seed by seed."""

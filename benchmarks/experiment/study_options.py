@@ -35,7 +35,10 @@ class StudyOptions:
         str, typer.Option(help="matched: one recipe; tuned: each method's best learning rate; paper: as released")
     ] = "matched"
     rates: Annotated[str | None, typer.Option(help="learning rates to try, protocol tuned; 1e-4,2e-4,..")] = None
-    tuning_seeds: Annotated[str | None, typer.Option(help="of the trials, protocol tuned; 100,101 unless given")] = None
+    tuning_seeds: Annotated[str | None, typer.Option(help="of the trials, protocol tuned; 100,101,.. unless given")] = None
+    trials_budget: Annotated[
+        int | None, typer.Option(help="most trials of an arm, protocol tuned: the better half with each further seed")
+    ] = None
     reduced: Annotated[bool, typer.Option(help="protocol tuned with every second rate and three seeds")] = False
     answer: Annotated[
         str | None,

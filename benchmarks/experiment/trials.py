@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from benchmarks.experiment.arms import Arm
 from benchmarks.experiment.study import Study
-from benchmarks.experiment.tuning import Tuning, choose, edge, trial_of
+from benchmarks.experiment.tuning import Tuning, better, choose, edge, trial_of
 from benchmarks.records.config import Choice, RunConfig, Trial
 from benchmarks.records.schema import Record
 from benchmarks.records.store import RunStore
@@ -16,36 +17,54 @@ from mtl_lora.errors import InvalidInput
 
 @dataclass(frozen=True)
 class Trials:
-    """The grid of a study as far as it has grown, and the trials on it: of each arm as many, seed by seed."""
+    """The grid of a study as far as it has grown, and the trials on it as far as they are known: of each arm as many."""
 
     tuning: Tuning
     runs: dict[Arm, list[RunConfig]]
 
     @classmethod
     def of(cls, study: Study, store: RunStore) -> Trials:
-        """The grid grows for every arm where the best rate of one lies on its edge, once all trials on it have ended."""
+        """The grid grows for every arm where the best rate of one lies on its edge, once all trials on it have ended.
+
+        By halving it does so after the first round; each further one is there when the one before it has ended.
+        """
         tuning = study.tuning
         assert tuning is not None
         while True:
-            trials = cls(tuning, {arm: study.on_dev.trials(arm, tuning.rates) for arm in study.fits})
-            if any(_ended(run, store) is None for run in trials.in_order()):
+            seeds, _ = tuning.rounds[0]
+            trials = cls(tuning, {arm: study.trials(arm, study.grid(arm, tuning.rates), seeds) for arm in study.fits})
+            if not trials.ended(store):
                 return trials
             found = [outcomes(own, store) for own in trials.runs.values()]
             grown = tuning.grown({edge(own) for own in found if own})
             if grown == tuning:
-                return trials
+                break
             tuning = grown
+        for seeds, size in tuning.rounds[1:]:
+            if trials.ended(store):
+                trials = trials.halved(study, store, seeds, size)
+        return trials
+
+    def halved(self, study: Study, store: RunStore, seeds: Sequence[int], size: int) -> Trials:
+        """With another round, of the better rates of each arm; of none where a trial failed by no fault of its rate."""
+        found = {arm: outcomes(own, store) for arm, own in self.runs.items()}
+        more = {arm: study.trials(arm, better(own, size), seeds) for arm, own in found.items()}
+        return Trials(self.tuning, {arm: [*own, *more[arm]] for arm, own in self.runs.items()})
+
+    def ended(self, store: RunStore) -> bool:
+        """Whether all have, well or not."""
+        return all(_ended(run, store) is not None for own in self.runs.values() for run in own)
 
     def in_order(self) -> list[RunConfig]:
         """All trials, seed by seed and rate by rate."""
-        return [run for alike in zip(*self.runs.values(), strict=True) for run in alike]
+        return [run for alike in zip_longest(*self.runs.values()) for run in alike if run is not None]
 
     def choices(self, store: RunStore) -> tuple[dict[Arm, Choice], list[str]]:
         """The choice of each arm, and a line for each arm that has none."""
         choices, without = {}, []
         for arm, own in self.runs.items():
             try:
-                choices[arm] = choose(outcomes(own, store))
+                choices[arm] = choose(outcomes(own, store), self.tuning.budget)
             except InvalidInput as error:
                 without.append(f"{arm[0]} has no report runs: {error}")
         return choices, without

@@ -120,12 +120,14 @@ class Trial:
 @dataclass(frozen=True)
 class Choice:
     """Why a method has its learning rate, for anyone to check: what was tried, and the rule. on_edge: the highest mean was
-    that of the lowest or the highest rate tried."""
+    that of the lowest or the highest rate tried. budget: of trials, where there was halving.
+    """
 
     learning_rate: float
     rule: str
     trials: tuple[Trial, ...]
     on_edge: bool
+    budget: int | None = field(default=None, metadata=LATER)
 
 
 @dataclass(frozen=True)

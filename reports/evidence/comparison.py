@@ -12,6 +12,7 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.experiment.methods import REFERENCES, order_for_display
+from benchmarks.experiment.tuning import TUNED
 from benchmarks.records.config import RunConfig, Setting, plain
 from benchmarks.records.schema import FailureRecord, RunRecord
 from benchmarks.suites import recorded_suite
@@ -99,6 +100,12 @@ class Comparison:
     def suite(self) -> Suite:
         """The suite, as it was when this was measured."""
         return recorded_suite(self.records[0])
+
+    @property
+    def subject(self) -> str:
+        """The suite, and in parentheses the protocol where that tunes: how much was tried is said by its name."""
+        suite, protocol = self.config.suite, self.config.protocol
+        return f"{suite} ({protocol})" if protocol in TUNED else suite
 
     @property
     def conflict(self) -> float | None:

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.experiment.tuning import TUNED
 from reports.evidence.comparison import PLAIN, Comparison
 from reports.evidence.differences import Difference
 from reports.evidence.significance import PairedTests
 
 SUITES = ("nlu", "commonsense", "image-text", "ads")  # as in the paper; then others, generated data last
-PROTOCOLS = ("tuned", "matched", "paper")  # the one that counts first
+PROTOCOLS = (*TUNED, "matched", "paper")  # the one that counts first
 REAL, CONFLICTING, AGREEING = "real tasks", "generated tasks that conflict", "generated tasks that conflict little"
 HALF = 0.5  # the conflict above which tasks count as conflicting
 

@@ -110,7 +110,7 @@ def style(entry: Entry) -> dict[str, Any]:
 
 def subject(comparison: Comparison, conflict: bool = True) -> str:
     """Suite, backbone and conflict."""
-    name = f"{comparison.config.suite} on {comparison.config.backbone.id.rpartition('/')[2]}"
+    name = f"{comparison.subject} on {comparison.config.backbone.id.rpartition('/')[2]}"
     return name + (f", conflict {comparison.conflict:g}" if conflict and comparison.conflict is not None else "")
 
 

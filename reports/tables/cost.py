@@ -34,7 +34,7 @@ def cost_table(comparison: Comparison, results: Results, name: str) -> Table:
             ]
         )
     hardware = sorted({record.environment.hardware for record in comparison.records})
-    return Table(name, f"Cost: {comparison.config.suite}, on {'; '.join(hardware)}", HEAD, rows, paper=False)
+    return Table(name, f"Cost: {comparison.subject}, on {'; '.join(hardware)}", HEAD, rows, paper=False)
 
 
 def _inference(runs: tuple[str, ...], results: Results) -> list[str]:

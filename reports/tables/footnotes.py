@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.experiment.catalogue import answer_modes
 from benchmarks.experiment.presets import PICTURE_PRESETS, PRESETS
-from benchmarks.experiment.tuning import REDUCED, TUNED
+from benchmarks.experiment.tuning import HALVED, REDUCED, TUNED
 from benchmarks.records.config import RunConfig
 from reports.evidence.comparison import Comparison, Entry
 
@@ -56,8 +56,11 @@ def training(config: RunConfig) -> str:
 def _rate(config: RunConfig) -> str:
     """The learning rate of all, or that each has its own."""
     if config.protocol in TUNED:
-        reduced = " (reduced: every second rate tried, fewer seeds)" if config.protocol == REDUCED else ""
-        return f"each method's own learning rate{reduced}"
+        choice = config.method.choice
+        less = {REDUCED: " (reduced: every second rate tried, fewer seeds)"}
+        if choice is not None:
+            less[HALVED] = f" (halved: at most {choice.budget} trials each)"
+        return f"each method's own learning rate{less.get(config.protocol, '')}"
     if config.protocol == "paper":
         return "learning rates as released"
     return f"learning rate {config.recipe.learning_rate:g}"

@@ -12,7 +12,7 @@ from reports.tables.table import Table, Text
 
 def title(comparison: Comparison, budget: int, conflict: bool = True) -> str:
     """One line that says what is compared."""
-    name = f"{comparison.config.suite} at {size(comparison, budget)}"
+    name = f"{comparison.subject} at {size(comparison, budget)}"
     return name + (f", conflict {comparison.conflict:g}" if conflict and comparison.conflict is not None else "")
 
 

@@ -48,7 +48,7 @@ def pairs_table(comparison: Comparison, tests: dict[int, PairedTests], name: str
     notes = [f"On the suite's mean, over the seeds that both have. Margin: {points(next(iter(tests.values())).margin)}."]
     if any(paired.unpaired for paired in tests.values()):
         notes.append("Tasks that are ranked by query are not paired where predictions do not name queries.")
-    return Table(name, f"Every pair of methods: {comparison.config.suite}", HEAD, rows, notes, paper=False)
+    return Table(name, f"Every pair of methods: {comparison.subject}", HEAD, rows, notes, paper=False)
 
 
 def won(paired: PairedTests, first: Entry, second: Entry) -> str:

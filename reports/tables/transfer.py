@@ -39,7 +39,7 @@ def gain_table(comparison: Comparison, tests: dict[int, PairedTests], name: str)
             rows.append([f"{budget:,}", task, Text(str(score), runs=tuple(alone.runs.values())), *cells])
     if not rows:
         return None
-    title = f"Against a LoRA of the whole budget for each task: {comparison.config.suite}"
+    title = f"Against a LoRA of the whole budget for each task: {comparison.subject}"
     return Table(name, title, ["budget", "task", ALONE, *labels], rows, GAIN_NOTES, paper=False)
 
 
@@ -65,7 +65,7 @@ def inside_table(comparison: Comparison, results: Results, name: str) -> Table |
     if not rows:
         return None
     head = ["budget", "method", "gradient cosine", "overlap of updates", "silhouette of D x", "of C D x", "seeds"]
-    return Table(name, f"Inside the adapters: {comparison.config.suite}", head, rows, INSIDE_NOTES, paper=False)
+    return Table(name, f"Inside the adapters: {comparison.subject}", head, rows, INSIDE_NOTES, paper=False)
 
 
 def _silhouettes(stages: list[Stage]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.experiment.tuning import RULE
 from benchmarks.records.schema import RunRecord
 from reports.evidence.results import Results
 from reports.evidence.tuning import Tuned
@@ -44,7 +43,8 @@ def tuning_table(arms: Sequence[Tuned], title: str, results: Results, name: str)
     ]
     seeds = sorted({trial.seed for arm in arms for trial in arm.choice.trials})
     notes = [
-        f"Rule for all: {RULE}. Tuning seeds {', '.join(map(str, seeds))}; full fine-tuning tries rates ten times lower.",
+        f"Rule for all: {arms[0].choice.rule}. Tuning seeds {', '.join(map(str, seeds))}; full fine-tuning tries rates ten "
+        "times lower.",
         f"At the recipe's: at learning rate {arms[0].default:g}, which untuned protocols give all. Dev scores at a rate "
         "chosen by them are too high; the test score is of fresh seeds.",
         "Hours: of all trials, one after another. Edge: the best was the lowest or highest rate tried.",

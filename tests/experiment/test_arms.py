@@ -112,6 +112,7 @@ WRONG = {
     "rank and budget": ({"rank": 8, "budget": "93k"}, "--rank and --budget are two ways to size methods"),
     "rank 0": ({"rank": 0, "methods": "lora"}, "rank must be a whole number of at least 1, not 0"),
     "reduced": ({"reduced": True}, "--reduced goes with protocol tuned"),
+    "a budget of trials": ({"trials_budget": 9}, "--trials-budget goes with protocol tuned"),
     "dropout": ({"dropout": 1.0}, r"dropout must be in \[0, 1\)"),
 }
 

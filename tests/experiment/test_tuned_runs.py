@@ -141,6 +141,11 @@ WRONG = {
     "seeds of both stages": (["--seeds", "100"], "seeds that a learning rate was chosen by are not reported"),
     "a rate of its own": (["--methods", "lora:learning_rate=1e-3"], "protocol tuned chooses the learning rate"),
     "a rate for all": (["--learning-rate", "1e-3"], "protocol tuned chooses the learning rate of each method"),
+    "two ways to try less": (
+        ["--reduced", "--trials-budget", "9"],
+        "--reduced and --trials-budget are two ways to try less",
+    ),
+    "too small a budget": (["--trials-budget", "2"], "a budget of 2 trials does not try each of 3 learning rates once"),
     "a split": (["--split", "dev"], "it goes without --split"),
 }
 
@@ -150,6 +155,18 @@ def test_bad_input_is_one_line(more: list[str], told: str, tmp_path: Path, capsy
     assert mtl_lora("run", *LINE, *more, "--results", tmp_path) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert told in line
+
+
+@pytest.mark.slow
+def test_halving_from_the_command_line_is_named_in_records_and_tables(tmp_path: Path) -> None:
+    store = RunStore(tmp_path / "results")
+    assert tuned(store, "--methods", "lora", "--trials-budget", "5", "--seeds", "0") == 0
+    [report], trials = of_stage(store, None), of_stage(store, "trial")
+    assert len(trials) == report.config.method.choice.budget == 5
+    assert mtl_lora("report", "--results", store.folder, "--out", tmp_path) == 0
+    tables = [table.read_text() for table in tmp_path.glob("tables/*.md")]
+    assert len(tables) >= 2 and all("tuned-halved" in text for text in tables)
+    assert "each method's own learning rate (halved: at most 5 trials each)" in "".join(tables)
 
 
 def test_the_report_shows_choices_trials_and_curves_and_counts_no_trial(store: RunStore, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from itertools import pairwise
 import pytest
 
 from benchmarks.experiment.presets import PICTURE_PRESETS, PRESETS
-from benchmarks.experiment.tuning import GROWTHS, Tuning, choose, edge, shifted, window
+from benchmarks.experiment.tuning import GROWTHS, HALVING, Tuning, choose, edge, shifted, window
 from benchmarks.records.config import Trial
 from mtl_lora import InvalidInput
 
@@ -105,6 +106,33 @@ def test_full_fine_tuning_tries_a_tenth() -> None:
 def test_a_grid_of_what_is_no_rate(rates: tuple[float, ...]) -> None:
     with pytest.raises(InvalidInput, match="learning rates to try must be different finite numbers above 0"):
         Tuning(rates, (0,))
+
+
+def halved(budget: int) -> list[Trial]:
+    """Trials by halving of four rates whose scores rise, with seeds 0, 1, ..."""
+    grid = Tuning(window(1.1e-3, 6.3e-3), (0, 1, 2), budget=budget)
+    return [
+        Trial(f"{rate}-{seed}", rate, seed, 100 * rate + 0.001 * seed)
+        for (seed,), size in grid.rounds
+        for rate in grid.rates[-size:]
+    ]
+
+
+def test_a_choice_by_halving_is_checked_round_by_round() -> None:
+    for budget, chosen in ((4, 6.3e-3), (6, 6.3e-3)):
+        found = choose(halved(budget), budget)
+        assert (found.learning_rate, found.rule, found.budget) == (chosen, HALVING, budget)
+        assert choose(found.trials[::-1], budget).learning_rate == chosen
+    whole = halved(6)
+    other = dataclasses.replace(whole[-1], learning_rate=1.1e-3)
+    for wrong in ([*whole[:-1], other], whole[:-1], [*whole, dataclasses.replace(whole[-1], seed=2)]):
+        with pytest.raises(InvalidInput, match="trials are not those of halving by a budget of 6"):
+            choose(wrong, 6)
+
+
+def test_a_budget_that_does_not_try_every_rate_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="a budget of 3 trials does not try each of 4 learning rates once"):
+        Tuning(window(1.1e-3, 6.3e-3), (0,), budget=3)
 
 
 def test_a_rule_for_all_finds_the_best_of_noisy_trials_mostly() -> None:

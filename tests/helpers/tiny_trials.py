@@ -22,7 +22,7 @@ class Simulated:
     def __init__(self, store: RunStore, score: Callable[[RunConfig], float | None]) -> None:
         self.store, self.score, self.made = store, score, list[RunConfig]()
         self.example = read_record(next((RESULTS / "quick" / "runs").glob("*.json")))
-        (store.folder / "runs").mkdir()
+        (store.folder / "runs").mkdir(parents=True)
 
     def __call__(self, jobs: Sequence[Job]) -> bool:
         for job in jobs:
