@@ -10,8 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from benchmarks.experiment.choosing import verify
 from benchmarks.experiment.methods import OURS
-from benchmarks.experiment.tuning import verify
 from benchmarks.progress import shown
 from mtl_lora.errors import InvalidInput
 from reports import page

@@ -179,6 +179,10 @@ def _about(study: Study) -> Iterator[str]:
             f"trials of every arm at learning rates {rates} (full fine-tuning: a tenth of each) "
             f"x {_seeds(study.tuning)}, on dev; the grid grows where the best lies on its edge"
         )
+        knobs = [(choice.label, choice.knob) for choice in study.methods if choice.knob]
+        if knobs:
+            tried = "; ".join(f"{label} {knob.name} {', '.join(map(str, knob.values))}" for label, knob in knobs)
+            yield f"each rate with every value of a knob: {tried}"
         yield f"report runs at the chosen rate x seeds {', '.join(map(str, study.seeds))}, on test"
 
 

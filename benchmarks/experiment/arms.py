@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from benchmarks.experiment.methods import LARGER
 from benchmarks.experiment.parsing import MethodChoice
 from benchmarks.records.config import Recipe
 from mtl_lora import Fit, InvalidInput, find_method, fit_rank
-from mtl_lora.budget import counts, nearest_budgets
+from mtl_lora.budget import TOLERANCE, counts, nearest_budgets
 
 Arm = tuple[str, int]  # a method's label, and its budget in parameters: 0 where it trains no adapter
 
@@ -43,8 +43,7 @@ class Arms:
         for budget in budgets:
             for choice in sorted(self.choices, key=_sized_by_others):  # after those others
                 try:
-                    fit = self._larger(fits, budget) if _sized_by_others(choice) else self.fit(choice, budget)
-                    fits[choice.label, budget if self._adapts(choice) else 0] = fit
+                    fits[choice.label, budget if self._adapts(choice) else 0] = self.fit(choice, budget, fits)
                 except InvalidInput as error:
                     if choice.named:
                         raise InvalidInput(f"{error}{self._instead(budget)}") from error
@@ -53,18 +52,20 @@ class Arms:
             raise next(iter(left_out.values()))
         return fits, list(left_out)
 
-    def fit(self, choice: MethodChoice, budget: int) -> Fit:
-        """A method at its rank, and what it is off the budget."""
+    def fit(self, choice: MethodChoice, budget: int, others: Mapping[Arm, Fit]) -> Fit:
+        """A method at its rank, and what it is off the budget; the larger LoRA off the largest of the others."""
         kind, settings = find_method(choice.name), self._settings(choice)
         if not self._adapts(choice):
             return Fit(kind(**settings), 0, 0.0)
         scaling = choice.recipe.get("scaling", self.recipe.scaling)
-        rank, alpha = settings.pop("rank", self.rank), settings.pop("alpha", self.alpha)
+        larger = _sized_by_others(choice)
+        size, tolerance = (self._largest(others, budget), 1.0) if larger else (budget, TOLERANCE)
+        rank, alpha = settings.pop("rank", None if larger else self.rank), settings.pop("alpha", self.alpha)
         if rank is None:
-            rank = fit_rank(kind, self.dims, self._apart(choice), budget, **settings).method.rank
+            rank = fit_rank(kind, self.dims, self._apart(choice), size, tolerance=tolerance, **settings).method.rank
         method = kind(rank=rank, alpha=scaling * rank if alpha is None else alpha, **settings)
         parameters = method.count(self.dims, self._apart(choice))
-        return Fit(method, parameters, parameters / budget - 1)
+        return Fit(method, parameters, parameters / size - 1)
 
     def nearest(self, budget: int) -> list[int]:
         """The nearest budgets below and above that all methods meet within 2%."""
@@ -79,13 +80,12 @@ class Arms:
         for _, size in counts(find_method(choice.name), self.dims, self._apart(choice), most, **settings):
             yield size
 
-    def _larger(self, fits: dict[Arm, Fit], budget: int) -> Fit:
-        """Plain LoRA with as many parameters as the largest other arm, or of the highest rank there is."""
-        sizes = [fit.method.count(self.dims, self.tasks) for (label, own), fit in fits.items() if own == budget]
-        if not sizes:
+    def _largest(self, fits: Mapping[Arm, Fit], budget: int) -> int:
+        """Parameters of the largest adapter of a budget, all tasks together."""
+        own = [fit.method for (_, size), fit in fits.items() if size == budget and fit.method.name != LARGER]
+        if not own:
             raise InvalidInput(f"{LARGER} has the size of the largest other adapter: name other methods with it")
-        settings = {"dropout": self.recipe.dropout, "scaling": self.recipe.scaling}
-        return fit_rank(find_method(LARGER), self.dims, self.tasks, max(sizes), tolerance=1.0, **settings)
+        return max(method.count(self.dims, self.tasks) for method in own)
 
     def _settings(self, choice: MethodChoice) -> dict[str, Any]:
         return {"dropout": self.recipe.dropout, **choice.settings}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import baselines  # noqa: F401  (registers the methods)
 from benchmarks.answering.base import AnswerMode
 from benchmarks.answering.registry import ANSWER_MODES
 from benchmarks.experiment.methods import BOUNDS, PAPER, beyond, order_for_display
-from benchmarks.records.config import Choice
+from benchmarks.records.config import Choice, Setting
 from mtl_lora import METHODS, InvalidInput, find_method
 from mtl_lora.errors import unknown
 
@@ -20,11 +20,19 @@ OWN = ("learning_rate", "warmup", "weight_decay", "scaling")  # settings of the 
 
 
 @dataclass(frozen=True)
+class Knob:
+    """A setting of a method that is tuned beside its learning rate, and the values that are tried."""
+
+    name: str
+    values: tuple[Setting, ...]
+
+
+@dataclass(frozen=True)
 class MethodChoice:
     """A method and those of its settings that differ from the default; ``label`` names both.
 
     recipe: what it has otherwise than the recipe of all. named: it was asked for by its name, so it cannot be left out.
-    choice: where its learning rate is from, of a recorded run under protocol tuned.
+    choice: where its learning rate is from, of a recorded run under protocol tuned. knob: under that protocol.
     """
 
     label: str
@@ -33,6 +41,17 @@ class MethodChoice:
     recipe: Mapping[str, float]
     named: bool
     choice: Choice | None = None
+    knob: Knob | None = None
+
+    def at(self, value: Setting) -> MethodChoice:
+        """With this value of its knob, under the same label; as it is with None."""
+        if self.knob is None or value is None:
+            return self
+        name, own = self.knob.name, {self.knob.name: value}
+        changed: dict[str, Any] = (
+            {"recipe": {**self.recipe, **own}} if name in OWN else {"settings": {**self.settings, **own}}
+        )
+        return dataclasses.replace(self, **changed)
 
 
 def parse_methods(text: str) -> list[MethodChoice]:
@@ -48,6 +67,47 @@ def parse_methods(text: str) -> list[MethodChoice]:
         known = ", ".join([*several, *order_for_display(METHODS)])
         raise InvalidInput(f"methods must be given and differ, not {text!r}; known: {known}")
     return choices
+
+
+def with_knobs(choices: Sequence[MethodChoice], texts: Sequence[str]) -> list[MethodChoice]:
+    """Methods with their knobs, from "mtl-lora:temperature=0.3,1,3" for each of them; as they are where there is no text.
+
+    Raises:
+        InvalidInput: A knob is none, or not every method has one with as many values.
+    """
+    if not texts:
+        return list(choices)
+    labels, knobs = {choice.label: choice for choice in choices}, dict[str, Knob]()
+    for text in texts:
+        label, _, pair = text.rpartition(":")
+        if label not in labels:
+            raise unknown("method with a knob", label, labels)
+        if label in knobs:
+            raise InvalidInput(f"{label} has two knobs: each method has one")
+        knobs[label] = _parse_knob(labels[label], pair)
+    counts = {label: len(knobs[label].values) if label in knobs else 0 for label in labels}
+    if len(set(counts.values())) > 1:
+        told = ", ".join(f"{label} {count or 'none'}" for label, count in counts.items())
+        raise InvalidInput(
+            f"every method gets as many trials: each needs a --knob with the same number of values, not {told}"
+        )
+    return [dataclasses.replace(choice, knob=knobs[choice.label]) for choice in choices]
+
+
+def _parse_knob(choice: MethodChoice, text: str) -> Knob:
+    """A knob from "temperature=0.3,1,3". Its rank is set by the budget, and without an adapter a method has but a recipe."""
+    name, _, values = text.partition("=")
+    kind = find_method(choice.name)
+    adapter = {f.name: f.default for f in dataclasses.fields(kind) if f.name != "rank"} | {"scaling": 0.0}
+    free = {"warmup": 0.0, "weight_decay": 0.0} | (adapter if kind().shapes(1, 1, 1) else {})
+    fixed = {*choice.settings, *choice.recipe} | ({"alpha", "scaling"} if {"alpha"} & {*choice.settings} else set())
+    allowed = {key: default for key, default in free.items() if key not in fixed}
+    if name not in allowed:
+        raise unknown(f"knob of {choice.label}", name, allowed)
+    tried = [_parse_settings(choice.name, [f"{name}={value}"], allowed)[name] for value in values.split(",")]
+    if len(set(tried)) != len(tried) or len(tried) < 2:
+        raise InvalidInput(f"a knob has several values, all different, like {name}=1,2; not {text!r}")
+    return Knob(name, tuple(tried))
 
 
 def parse_answer_mode(text: str, default: AnswerMode) -> AnswerMode:

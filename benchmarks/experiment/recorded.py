@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.answering.registry import read_answer_mode
-from benchmarks.experiment.parsing import MethodChoice
+from benchmarks.experiment.parsing import Knob, MethodChoice
 from benchmarks.experiment.study import Study
 from benchmarks.experiment.study_options import StudyOptions
 from benchmarks.records.config import RunConfig, plain
@@ -32,6 +32,7 @@ def recorded_study(path: Path, options: StudyOptions) -> Study:
     run, suite = record.config, recorded_suite(record)
     instead = run.method.instead or {}
     own = {name: getattr(run.recipe, name) for name in instead}
+    knob = Knob(run.method.knob, (run.candidate.value,)) if run.method.knob else None
     study = Study(
         suite=suite if run.conflict is None else suite.with_conflict(run.conflict),
         task_names=list(run.tasks),
@@ -39,7 +40,7 @@ def recorded_study(path: Path, options: StudyOptions) -> Study:
         recipe=run.recipe.with_values(instead),
         precision=run.precision,
         budgets=[str(run.budget or 1)],  # none matters to what trains no adapter
-        methods=[MethodChoice(run.method.label, run.method.name, run.method.settings, own, True, run.method.choice)],
+        methods=[MethodChoice(run.method.label, run.method.name, run.method.settings, own, True, run.method.choice, knob)],
         seeds=[run.seed],
         source=source,
         mode=read_answer_mode(run.answering),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from benchmarks.answering.base import AnswerMode
@@ -21,6 +21,7 @@ from benchmarks.experiment.parsing import (
     parse_names,
     parse_rates,
     parse_seeds,
+    with_knobs,
 )
 from benchmarks.experiment.presets import Preset, find_preset
 from benchmarks.experiment.recorded import recorded_study
@@ -56,6 +57,7 @@ def studies(options: StudyOptions) -> list[Study]:
         mode = own
     if isinstance(mode, VisionLanguage) and options.backbone is not None:
         mode = dataclasses.replace(mode, end=-1)  # the preset's is a token of the preset's backbone
+    methods = _methods(options, preset)
     study = Study(
         suite=suite,
         task_names=parse_names(options.tasks),
@@ -63,7 +65,7 @@ def studies(options: StudyOptions) -> list[Study]:
         recipe=_replace(preset.recipe, {name: getattr(options, name) for name in RECIPE}),
         precision=_given(options.precision, preset.precision),
         budgets=parse_names(options.budget) or [preset.budget],
-        methods=_methods(options, preset),
+        methods=methods,
         seeds=parse_seeds(_given(options.seeds, seeds)),
         source=source,
         mode=mode if options.answer is None else parse_answer_mode(options.answer, mode),
@@ -72,7 +74,7 @@ def studies(options: StudyOptions) -> list[Study]:
         max_train=options.max_train,
         max_eval=options.max_eval,
         rank=options.rank,
-        tuning=_tuning(options, preset) if tuned else None,
+        tuning=_tuning(options, preset, methods) if tuned else None,
     )
     if isinstance(study.mode, VisionLanguage):
         study = dataclasses.replace(study, mode=pin_vision(study.mode, source, study.backbone))
@@ -98,6 +100,7 @@ def _refuse_contradictions(options: StudyOptions) -> None:
         (options.reduced, not tuned, "--reduced goes with protocol tuned"),
         (options.rates, not tuned, "--rates goes with protocol tuned"),
         (options.tuning_seeds, not tuned, "--tuning-seeds goes with protocol tuned"),
+        (options.knob or None, not tuned, "--knob goes with protocol tuned"),
         (options.trials_budget, not tuned, "--trials-budget goes with protocol tuned"),
         (options.trials_budget, options.reduced, "--reduced and --trials-budget are two ways to try less: give one of them"),
         (options.learning_rate, tuned, "protocol tuned chooses the learning rate of each method: --rates says among which"),
@@ -110,17 +113,18 @@ def _refuse_contradictions(options: StudyOptions) -> None:
 def _methods(options: StudyOptions, preset: Preset) -> list[MethodChoice]:
     """Those asked for, or the preset's, of which any may be left out."""
     if options.methods is not None:
-        return parse_methods(options.methods)
+        return with_knobs(parse_methods(options.methods), options.knob or ())
     choices = parse_methods({"paper": "all", "tuned": f"{preset.methods},{LARGER}"}.get(options.protocol, preset.methods))
-    return [dataclasses.replace(choice, named=False) for choice in choices]
+    return with_knobs([dataclasses.replace(choice, named=False) for choice in choices], options.knob or ())
 
 
-def _tuning(options: StudyOptions, preset: Preset) -> Tuning:
+def _tuning(options: StudyOptions, preset: Preset, methods: Sequence[MethodChoice]) -> Tuning:
     """What is tried; with --reduced every second rate, with --trials-budget by halving."""
     stride = 2 if options.reduced else 1
     rates = parse_rates(options.rates) if options.rates is not None else window(*preset.rates)[::stride]
+    values = len(methods[0].knob.values) if methods[0].knob else 1  # all have as many
     seeds = _given(options.tuning_seeds, TUNING_SEEDS if options.trials_budget is None else HALVING_SEEDS)
-    return Tuning(tuple(rates), tuple(parse_seeds(seeds)), stride, budget=options.trials_budget)
+    return Tuning(tuple(rates), tuple(parse_seeds(seeds)), stride, values=values, budget=options.trials_budget)
 
 
 def default_answer_mode(suite: Suite, backbone: Backbone, protocol: str) -> AnswerMode:

@@ -17,7 +17,18 @@ from benchmarks.experiment.arms import Arm, Arms
 from benchmarks.experiment.parsing import MethodChoice
 from benchmarks.experiment.protocols import ALPHA, PROTOCOLS, RANK, as_released, released
 from benchmarks.experiment.tuning import Tuning, shifted
-from benchmarks.records.config import PRECISIONS, Backbone, Choice, MethodConfig, Recipe, RunConfig, plain, steps
+from benchmarks.records.config import (
+    PRECISIONS,
+    Backbone,
+    Candidate,
+    Choice,
+    MethodConfig,
+    Recipe,
+    RunConfig,
+    Setting,
+    plain,
+    steps,
+)
 from benchmarks.sources import Source
 from benchmarks.suites.spec import Suite
 from mtl_lora import Fit, InvalidInput, find_method, parse_budget, target_dims
@@ -140,6 +151,26 @@ class Study:
         """Every arm: its method at its rank, and how far that is off the budget."""
         return self._fitted[0]
 
+    @cached_property
+    def _by_value(self) -> dict[tuple[Arm, Setting], Fit]:
+        """Every arm with each value of its knob, which may change the rank that meets the budget."""
+        found = {}
+        for arm in self.fits:
+            choice = self._choice(arm)
+            for value in choice.knob.values if choice.knob else ():
+                try:
+                    found[arm, value] = self.arms.fit(choice.at(value), arm[1], self.fits)
+                except InvalidInput as error:
+                    raise InvalidInput(f"the knob of {choice.label} at {value}: {error}") from error
+        return found
+
+    def fit(self, arm: Arm, value: Setting) -> Fit:
+        """An arm with a value of its knob; None where it has no knob."""
+        return self.fits[arm] if value is None else self._by_value[arm, value]
+
+    def _choice(self, arm: Arm) -> MethodChoice:
+        return next(choice for choice in self.methods if choice.label == arm[0])
+
     @property
     def left_out(self) -> list[str]:
         """Why a method that was not named is no arm: a line each."""
@@ -160,40 +191,39 @@ class Study:
         assert self.tuning is not None
         return dataclasses.replace(self, split="dev", seeds=list(self.tuning.seeds), tuning=None, stage="trial")
 
-    def grid(self, arm: Arm, rates: Sequence[float]) -> list[float]:
-        """The learning rates that an arm tries for these."""
-        return [shifted(rate) if self.fits[arm].method.trains_base else rate for rate in rates]
+    def grid(self, arm: Arm, rates: Sequence[float]) -> list[Candidate]:
+        """What an arm tries for these learning rates: each with every value of its knob."""
+        knob = self._choice(arm).knob
+        own = [shifted(rate) if self.fits[arm].method.trains_base else rate for rate in rates]
+        return [Candidate(rate, value) for rate in own for value in (knob.values if knob else (None,))]
 
-    def trials(self, arm: Arm, rates: Sequence[float], seeds: Sequence[int]) -> list[RunConfig]:
-        """The trials of an arm at these learning rates, seed by seed."""
-        return [self.on_dev.run(arm, seed, {"learning_rate": rate}) for seed in seeds for rate in rates]
+    def trials(self, arm: Arm, candidates: Sequence[Candidate], seeds: Sequence[int]) -> list[RunConfig]:
+        """The trials of an arm, seed by seed."""
+        return [self.on_dev.run(arm, seed, candidate) for seed in seeds for candidate in candidates]
 
     def chosen(self, choices: Mapping[Arm, Choice]) -> list[RunConfig]:
-        """The runs of arms at the learning rates chosen for them, seed by seed."""
-        return [
-            self.run(arm, seed, {"learning_rate": choice.learning_rate}, choice)
-            for seed in self.seeds
-            for arm, choice in choices.items()
-        ]
+        """The runs of arms as was chosen for them, seed by seed."""
+        return [self.run(arm, seed, choice.candidate, choice) for seed in self.seeds for arm, choice in choices.items()]
 
     def run(
         self,
         arm: Arm,
         seed: int,
-        own: Mapping[str, float] | None = None,
+        candidate: Candidate | None = None,
         choice: Choice | None = None,
     ) -> RunConfig:
         """A run of an arm.
 
         Args:
-            own: What it has otherwise than the recipe of all, besides what its method was given.
-            choice: Where its learning rate is from.
+            candidate: Its learning rate and the value of its knob, under protocol tuned.
+            choice: Where they are from.
         """
         if not self.steps:
             raise InvalidInput(f"the training rows do not fill one batch of {self.recipe.batch_size}")
         label, budget = arm
-        method, asked = self.fits[arm].method, next(c for c in self.methods if c.label == label)
-        own = {**asked.recipe, **(own or {})}
+        given, value = self._choice(arm), candidate.value if candidate else None
+        method = self.fit(arm, value).method
+        own = {**given.at(value).recipe, **({"learning_rate": candidate.learning_rate} if candidate else {})}
         recipe, backbone, mode = self.recipe.with_values(own), self.backbone, self.mode
         if self.protocol == "paper":
             assert isinstance(mode, Generation)
@@ -205,7 +235,15 @@ class Study:
             definitions={d.task.name: d.task.definition for d in self.data},
             protocol=self.protocol,
             backbone=backbone,
-            method=MethodConfig(label, method.name, plain(method), method.version, instead, choice or asked.choice),
+            method=MethodConfig(
+                label=label,
+                name=method.name,
+                settings=plain(method),
+                version=method.version,
+                instead=instead,
+                choice=choice or given.choice,
+                knob=given.knob.name if given.knob else None,
+            ),
             budget=budget,
             recipe=recipe,
             precision=self.precision,

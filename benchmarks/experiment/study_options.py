@@ -36,6 +36,9 @@ class StudyOptions:
     ] = "matched"
     rates: Annotated[str | None, typer.Option(help="learning rates to try, protocol tuned; 1e-4,2e-4,..")] = None
     tuning_seeds: Annotated[str | None, typer.Option(help="of the trials, protocol tuned; 100,101,.. unless given")] = None
+    knob: Annotated[
+        list[str] | None, typer.Option(help="tuned beside the rate, one for each method: mtl-lora:temperature=0.3,1,3")
+    ] = None
     trials_budget: Annotated[
         int | None, typer.Option(help="most trials of an arm, protocol tuned: the better half with each further seed")
     ] = None

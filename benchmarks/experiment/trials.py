@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from benchmarks.experiment.arms import Arm
+from benchmarks.experiment.choosing import better, choose, edge, trial_of
 from benchmarks.experiment.study import Study
-from benchmarks.experiment.tuning import Tuning, better, choose, edge, trial_of
+from benchmarks.experiment.tuning import Tuning
 from benchmarks.records.config import Choice, RunConfig, Trial
 from benchmarks.records.schema import Record
 from benchmarks.records.store import RunStore
@@ -46,7 +47,7 @@ class Trials:
         return trials
 
     def halved(self, study: Study, store: RunStore, seeds: Sequence[int], size: int) -> Trials:
-        """With another round, of the better rates of each arm; of none where a trial failed by no fault of its rate."""
+        """With another round, of the better candidates of each arm; of none where a trial failed by no fault of its own."""
         found = {arm: outcomes(own, store) for arm, own in self.runs.items()}
         more = {arm: study.trials(arm, better(own, size), seeds) for arm, own in found.items()}
         return Trials(self.tuning, {arm: [*own, *more[arm]] for arm, own in self.runs.items()})

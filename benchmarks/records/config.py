@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from mtl_lora.errors import InvalidInput, unknown
 
@@ -107,20 +107,37 @@ class Backbone:
             raise InvalidInput(f"max length must be at least 1 token, not {self.max_length}")
 
 
+class Candidate(NamedTuple):
+    """What may be chosen for a method: a learning rate, and the value of its knob where it has one."""
+
+    learning_rate: float
+    value: Setting = None
+
+    def __str__(self) -> str:
+        return f"{self.learning_rate:g}" + ("" if self.value is None else f" with {self.value}")
+
+
 @dataclass(frozen=True)
 class Trial:
-    """A run that a learning rate was chosen by. score: the mean over tasks on the dev split, None where it diverged."""
+    """A run that a learning rate was chosen by. score: the mean over tasks on the dev split, None where it diverged.
+    value: of the method's knob."""
 
     id: str
     learning_rate: float
     seed: int
     score: float | None
+    value: Setting = field(default=None, metadata=LATER)
+
+    @property
+    def candidate(self) -> Candidate:
+        return Candidate(self.learning_rate, self.value)
 
 
 @dataclass(frozen=True)
 class Choice:
     """Why a method has its learning rate, for anyone to check: what was tried, and the rule. on_edge: the highest mean was
     that of the lowest or the highest rate tried. budget: of trials, where there was halving.
+    value: that was chosen for the method's knob.
     """
 
     learning_rate: float
@@ -128,6 +145,11 @@ class Choice:
     trials: tuple[Trial, ...]
     on_edge: bool
     budget: int | None = field(default=None, metadata=LATER)
+    value: Setting = field(default=None, metadata=LATER)
+
+    @property
+    def candidate(self) -> Candidate:
+        return Candidate(self.learning_rate, self.value)
 
 
 @dataclass(frozen=True)
@@ -136,6 +158,7 @@ class MethodConfig:
 
     label: its name, and those settings that were asked for. settings: all of them. version: of its formula. instead: what
     the recipe of all has where this method has its own. choice: where its learning rate is from, under protocol tuned.
+    knob: the setting that is tuned beside it.
     """
 
     label: str
@@ -144,6 +167,7 @@ class MethodConfig:
     version: int = field(default=1, metadata=LATER)
     instead: dict[str, float] | None = field(default=None, metadata=LATER)
     choice: Choice | None = field(default=None, metadata=LATER)
+    knob: str | None = field(default=None, metadata=LATER)
 
     @property
     def rank(self) -> int:
@@ -198,6 +222,14 @@ class RunConfig:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
+    def candidate(self) -> Candidate:
+        """Its learning rate, and the value of its method's knob."""
+        knob, settings = self.method.knob, self.method.settings
+        if knob is None:
+            return Candidate(self.recipe.learning_rate)
+        return Candidate(self.recipe.learning_rate, settings[knob] if knob in settings else getattr(self.recipe, knob))
+
+    @property
     def way(self) -> str:
         """The name of the answer mode."""
         return "heads" if self.answering is None else str(self.answering["way"])
@@ -213,7 +245,8 @@ class RunConfig:
         """How a person tells the runs of a plan apart."""
         size = f", rank {self.method.rank}" if self.budget else ""
         conflict = "" if self.conflict is None else f", conflict {self.conflict:g}"
-        trial = f", trial at {self.recipe.learning_rate:g}" if self.stage == "trial" else ""
+        knob = "" if self.method.knob is None else f", {self.method.knob} {self.candidate.value}"
+        trial = f", trial at {self.recipe.learning_rate:g}{knob}" if self.stage == "trial" else ""
         return f"{self.method.label}{size}{conflict}{trial}, seed {self.seed}"
 
 

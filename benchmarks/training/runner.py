@@ -136,7 +136,7 @@ class Runner:
     ) -> RunRecord:
         scores = {d.task.name: grade_task(d, predictions) for d in study.data}
         tensors = {name: tuple(p.shape) for name, p in model.named_parameters() if p.requires_grad}
-        mismatch = study.fits[run.method.label, run.budget].mismatch
+        mismatch = study.fit((run.method.label, run.budget), run.candidate.value).mismatch
         return RunRecord(
             id=run.id,
             config=run,

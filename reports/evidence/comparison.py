@@ -168,6 +168,8 @@ def _latest(records: list[RunRecord]) -> list[RunRecord]:
 def common(config: RunConfig) -> dict[str, Any]:
     """What the runs of one comparison have in common, as JSON holds it; under protocol paper not what each script sets."""
     kept = {name: value for name, value in plain(_of_all(config)).items() if name not in FREE}
+    if config.method.knob:
+        kept["knob"] = True  # methods that had more tuned than their rates are compared with such alone
     if config.protocol == "paper":
         for part, names in RELEASED.items():
             kept[part] = {name: value for name, value in kept[part].items() if name not in names}

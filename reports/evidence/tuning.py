@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import statistics
 from dataclasses import dataclass
 
-from benchmarks.experiment.tuning import by_rate
-from benchmarks.records.config import Choice
+from benchmarks.experiment.choosing import by_candidate, means_of
+from benchmarks.records.config import Candidate, Choice
 from reports.evidence.comparison import Comparison, Entry
 
 
@@ -16,15 +15,17 @@ class Tuned:
     """An arm and the trials behind its rate.
 
     Attributes:
-        means: rate -> mean dev score in percent over tuning seeds; of those rates at which no trial diverged.
-        seeds: rate -> the same seed by seed; of those that did not diverge.
+        knob: the setting that was tuned beside the rate.
+        means: mean dev score of each candidate in percent over tuning seeds, but for those of which a trial diverged.
+        seeds: the same of all candidates seed by seed, but for trials that diverged.
         default: the rate of the recipe, by which methods are trained that are not tuned.
     """
 
     entry: Entry
     choice: Choice
-    means: dict[float, float]
-    seeds: dict[float, list[float]]
+    knob: str | None
+    means: dict[Candidate, float]
+    seeds: dict[Candidate, list[float]]
     default: float
 
     @property
@@ -33,27 +34,42 @@ class Tuned:
         return self.choice.learning_rate
 
     @property
+    def chosen(self) -> str:
+        """In words."""
+        return f"{self.rate:g}" + ("" if self.knob is None else f", {self.knob} {self.choice.value}")
+
+    @property
     def diverged(self) -> int:
         """Trials that did."""
         return sum(trial.score is None for trial in self.choice.trials)
 
+    def at(self, rate: float) -> float | None:
+        """The mean dev score at a rate with the chosen value of the knob; None where there is none."""
+        return self.means.get(Candidate(rate, self.choice.value))
+
+    @property
+    def best(self) -> float:
+        """The mean dev score of what was chosen."""
+        return self.means[self.choice.candidate]
+
     def best_of(self, count: int) -> float:
-        """The mean dev score of the best of so many rates, on average over which of the grid these are; a rate at which
-        trials diverged counts as 0."""
-        scores = sorted(self.means.get(rate, 0.0) for rate in self.seeds)
+        """The mean dev score of the best of so many candidates, on average over which of the grid these are; one of which a
+        trial diverged counts as 0."""
+        scores = sorted(self.means.get(candidate, 0.0) for candidate in self.seeds)
         ways = [math.comb(place, count - 1) for place in range(len(scores))]  # of which each is the best
         return sum(way * score for way, score in zip(ways, scores, strict=True)) / math.comb(len(scores), count)
 
 
 def tuned(comparison: Comparison, budget: int) -> list[Tuned]:
     """Every arm of a budget that has a choice, in display order."""
-    choices = {(r.config.method.label, r.config.budget): r.config.method.choice for r in comparison.records}
+    methods = {(r.config.method.label, r.config.budget): r.config.method for r in comparison.records}
     found = []
     for entry in comparison.at(budget):
-        choice = choices[entry.label, entry.budget]
-        if choice is not None:
-            tried = by_rate(choice.trials)
-            scores = {rate: [100 * t.score for t in own if t.score is not None] for rate, own in tried.items()}
-            means = {rate: statistics.fmean(own) for rate, own in scores.items() if len(own) == len(tried[rate])}
-            found.append(Tuned(entry, choice, means, scores, comparison.config.recipe.learning_rate))
+        method = methods[entry.label, entry.budget]
+        if method.choice is not None:
+            tried = by_candidate(method.choice.trials)
+            means = {candidate: 100 * mean for candidate, mean in means_of(tried).items()}
+            seeds = {candidate: [100 * t.score for t in own if t.score is not None] for candidate, own in tried.items()}
+            default = comparison.config.recipe.learning_rate
+            found.append(Tuned(entry, method.choice, method.knob, means, seeds, default))
     return found

@@ -18,12 +18,13 @@ def score_against_rate(arms: Sequence[Tuned], about: str, folder: Path, name: st
         for arm in arms:
             colour, marker = look(arm.entry.name)
             line = "--" if arm.entry.reference else "-"
-            axes.plot([*arm.means], [*arm.means.values()], line, color=colour, marker=marker, label=arm.entry.label)
-            for rate, scores in arm.seeds.items():
-                axes.scatter([rate] * len(scores), scores, s=12, color=colour, alpha=0.5, linewidths=0)
-            axes.scatter(
-                arm.rate, arm.means[arm.rate], s=150, facecolors="none", edgecolors=colour, linewidths=1.5, zorder=3
-            )
+            own = [candidate for candidate in arm.seeds if candidate.value == arm.choice.value]
+            curve = {candidate.learning_rate: arm.means[candidate] for candidate in own if candidate in arm.means}
+            axes.plot([*curve], [*curve.values()], line, color=colour, marker=marker, label=arm.entry.label)
+            for candidate in own:
+                scores = arm.seeds[candidate]
+                axes.scatter([candidate.learning_rate] * len(scores), scores, s=12, color=colour, alpha=0.5, linewidths=0)
+            axes.scatter(arm.rate, arm.best, s=150, facecolors="none", edgecolors=colour, linewidths=1.5, zorder=3)
         axes.set_xscale("log")
         axes.set_xlabel("learning rate")
         axes.set_ylabel("mean dev score of the suite (%)")
@@ -32,7 +33,7 @@ def score_against_rate(arms: Sequence[Tuned], about: str, folder: Path, name: st
             f"Learning rate against the mean dev score of {about}: how wide is the good range, and where does a method "
             "collapse? A line is a method's mean over tuning seeds, a dot a seed, a ring the chosen rate; a gap: diverged."
         )
-        chosen = "; ".join(f"{arm.entry.label} {arm.rate:g} ({arm.means[arm.rate]:.1f})" for arm in arms)
+        chosen = "; ".join(f"{arm.entry.label} {arm.chosen} ({arm.best:.1f})" for arm in arms)
         return save(figure, folder, name, caption, f"{caption} Chosen: {chosen}.")
 
 
@@ -61,12 +62,12 @@ def tuned_against_default(arms: Sequence[Tuned], about: str, folder: Path, name:
         figure, axes = plt.subplots(figsize=(7.6, 1.1 + 0.32 * len(arms)), constrained_layout=True)
         for y, arm in enumerate(arms):
             colour, _ = look(arm.entry.name)
-            tuned, default = arm.means[arm.rate], arm.means.get(arm.default)
+            tuned, default = arm.best, arm.at(arm.default)
             if default is not None:
                 axes.plot([default, tuned], [y, y], color=colour, linewidth=1.5)
                 axes.plot(default, y, marker="o", markerfacecolor="white", color=colour)
             axes.plot(tuned, y, marker="o", color=colour)
-        axes.set_yticks(range(len(arms)), [f"{arm.entry.label} ({arm.rate:g})" for arm in arms])
+        axes.set_yticks(range(len(arms)), [f"{arm.entry.label} ({arm.chosen})" for arm in arms])
         axes.set_ylim(len(arms) - 0.4, -0.6)
         axes.set_xlabel("mean dev score of the suite (%)")
         axes.grid(axis="x", alpha=0.3)

@@ -60,7 +60,8 @@ def _rate(config: RunConfig) -> str:
         less = {REDUCED: " (reduced: every second rate tried, fewer seeds)"}
         if choice is not None:
             less[HALVED] = f" (halved: at most {choice.budget} trials each)"
-        return f"each method's own learning rate{less.get(config.protocol, '')}"
+        knob = " and one more setting" if config.method.knob else ""
+        return f"each method's own learning rate{knob}{less.get(config.protocol, '')}"
     if config.protocol == "paper":
         return "learning rates as released"
     return f"learning rate {config.recipe.learning_rate:g}"

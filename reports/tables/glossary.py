@@ -15,8 +15,6 @@ GLOSSARY = {
     "number of trials on rows set apart from training, then fresh seeds scored once on the "
     "test rows.",
     "protocol tuned-reduced": "As tuned, with every second learning rate tried and fewer seeds.",
-    "protocol tuned-halved": "As tuned, with the better half of learning rates tried with each further seed, up to a budget "
-    "of trials that is the same for every method.",
     "protocol matched": "Equal parameters, and one recipe for all methods.",
     "protocol paper": "Every method with the released settings of its own script, at the released rank, "
     "whatever that costs.",

@@ -16,16 +16,16 @@ def tuning_table(arms: Sequence[Tuned], title: str, results: Results, name: str)
     for arm in arms:
         trials = [results.find(trial.id) for trial in arm.choice.trials]
         seconds = sum(t.training.seconds + t.training.evaluation_seconds for t in trials if isinstance(t, RunRecord))
-        default = arm.means.get(arm.default)
+        default = arm.at(arm.default)
         rows.append(
             [
                 arm.entry.label,
                 str(len(trials)),
                 str(arm.diverged),
                 f"{seconds / 3600:.2f}",
-                f"{min(arm.seeds):g} to {max(arm.seeds):g}",
-                Text(f"{arm.rate:g}{' (edge)' if arm.choice.on_edge else ''}", runs=tuple(arm.entry.runs.values())),
-                f"{arm.means[arm.rate]:.1f}",
+                _tried(arm),
+                Text(f"{arm.chosen}{' (edge)' if arm.choice.on_edge else ''}", runs=tuple(arm.entry.runs.values())),
+                f"{arm.best:.1f}",
                 "" if default is None else f"{default:.1f}",
                 f"{arm.entry.score.mean:.1f}",
             ]
@@ -50,3 +50,10 @@ def tuning_table(arms: Sequence[Tuned], title: str, results: Results, name: str)
         "Hours: of all trials, one after another. Edge: the best was the lowest or highest rate tried.",
     ]
     return Table(name, f"How learning rates were chosen, {title}", head, rows, notes)
+
+
+def _tried(arm: Tuned) -> str:
+    """Rates from the lowest to the highest, and every value of the knob."""
+    rates = [candidate.learning_rate for candidate in arm.seeds]
+    values = ", ".join(map(str, dict.fromkeys(candidate.value for candidate in arm.seeds)))
+    return f"{min(rates):g} to {max(rates):g}" + (f"; {arm.knob} {values}" if arm.knob else "")

@@ -13,7 +13,7 @@ import pytest
 from benchmarks.experiment.resolve import studies
 from benchmarks.experiment.study import Study
 from benchmarks.experiment.study_options import StudyOptions
-from benchmarks.records.config import Choice, Trial
+from benchmarks.records.config import Candidate, Choice, Trial
 from mtl_lora import InvalidInput
 from mtl_lora.budget import CLOSE, nearest_budgets
 from reports.evidence.comparison import common
@@ -85,6 +85,9 @@ def test_the_larger_lora_has_the_size_of_the_largest_adapter_or_the_highest_rank
     assert larger.count(found.arms.dims, 2) == apart.count(found.arms.dims, 2) == 2 * 28672
     highest = study(methods="lora,lora-per-task,lora-larger", budget="93k", tasks=None).fits["lora-larger", 93000].method
     assert highest.rank == 128
+    own = study(methods="lora-larger:scaling=1,lora,mtl-lora", rank=8).fits
+    larger, ours = own["lora-larger:scaling=1.0", 57_344].method, own["mtl-lora", 57_344].method
+    assert larger.alpha == larger.rank > ours.rank == 8, "it has settings of its own, and its rank from the others alone"
     with pytest.raises(InvalidInput, match="lora-larger has the size of the largest other adapter: name other methods"):
         study(methods="lora-larger").fits  # noqa: B018
 
@@ -133,7 +136,9 @@ def test_reduced_is_named_by_its_protocol() -> None:
 def test_best_of_k_is_the_mean_over_all_ways_to_take_k_rates() -> None:
     means = {1e-4: 60.0, 2e-4: 75.0, 4e-4: 71.0, 8e-4: 20.0}
     trials = tuple(Trial(str(rate), rate, 0, mean / 100) for rate, mean in means.items())
-    arm = Tuned(SimpleNamespace(), Choice(2e-4, "", trials, False), means, {r: [m] for r, m in means.items()}, 1e-4)
+    found = {Candidate(rate): mean for rate, mean in means.items()}
+    choice, seeds = Choice(2e-4, "", trials, False), {candidate: [mean] for candidate, mean in found.items()}
+    arm = Tuned(SimpleNamespace(), choice, None, found, seeds, 1e-4)
     for k in range(1, 5):
         expected = statistics.fmean(max(taken) for taken in itertools.combinations(means.values(), k))
         assert arm.best_of(k) == pytest.approx(expected)

@@ -43,11 +43,19 @@ def test_the_runs_of_a_study_come_back_from_their_records(asked: dict, tmp_path:
 def test_trials_and_the_runs_they_choose_come_back_from_their_records(tmp_path: Path) -> None:
     (study,) = studies(StudyOptions("quick", protocol="tuned", rates="1e-3,2e-3", **FEW))
     arm = next(arm for arm, fit in study.fits.items() if fit.method.trains_base)
-    trials = study.on_dev.trials(arm, study.tuning.rates)
+    trials = study.trials(arm, study.grid(arm, study.tuning.rates), study.tuning.seeds)
     tried = tuple(Trial(run.id, run.recipe.learning_rate, run.seed, 0.5) for run in trials)
     report = study.chosen({arm: Choice(1e-4, "the rule", tried, on_edge=True)})
     for run in (trials[0], report[0]):
         assert again(run, tmp_path) == [run]
+
+
+def test_runs_with_a_knob_come_back_from_their_records(tmp_path: Path) -> None:
+    knobs = {"methods": "mtl-lora,full", "knob": ["mtl-lora:up_projections=2,4", "full:warmup=0,0.1"]}
+    (study,) = studies(StudyOptions("quick", protocol="tuned", rates="1e-3,2e-3", **(FEW | knobs)))
+    for arm in study.fits:
+        for run in study.trials(arm, study.grid(arm, [1e-3]), [100]):
+            assert again(run, tmp_path) == [run]
 
 
 def test_other_rows_than_the_records_are_refused_by_name(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tiny_cli import mtl_lora
 
-from benchmarks.experiment.tuning import choose, verify
+from benchmarks.experiment.choosing import choose, verify
 from benchmarks.records.schema import RunRecord
 from benchmarks.records.store import RunStore
 from mtl_lora import InvalidInput

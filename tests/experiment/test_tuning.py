@@ -10,8 +10,9 @@ from itertools import pairwise
 
 import pytest
 
+from benchmarks.experiment.choosing import HALVING, choose, edge
 from benchmarks.experiment.presets import PICTURE_PRESETS, PRESETS
-from benchmarks.experiment.tuning import GROWTHS, HALVING, Tuning, choose, edge, shifted, window
+from benchmarks.experiment.tuning import GROWTHS, Tuning, shifted, window
 from benchmarks.records.config import Trial
 from mtl_lora import InvalidInput
 
