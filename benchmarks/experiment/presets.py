@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from benchmarks.records.config import Backbone, Recipe
@@ -29,18 +30,19 @@ class Preset:
     answering: Mapping[str, Any] | None = None
 
 
+ENCODER = partial(Backbone, pooling="mean", targets=("query", "key", "value", "dense"))
+LLAMA = partial(Backbone, pooling="last", targets=("q_proj", "k_proj", "v_proj", "o_proj"))
+
 PRESETS = {
     preset.name: preset
     for preset in (
         Preset(
             name="embedded",
             summary="the generated world's own encoder (0.6M parameters): minutes on a CPU, no download",
-            backbone=Backbone(
+            backbone=ENCODER(
                 id="world-encoder",
                 revision="sha256:2f176bbc702bf285cec450fb80ae9df503512e96770b034b4d3ec39d3a0f2f69",
-                pooling="mean",
                 max_length=64,
-                targets=("query", "key", "value", "dense"),
             ),
             budget="93k",
             precision="float32",
@@ -52,12 +54,10 @@ PRESETS = {
         Preset(
             name="small",
             summary="all-MiniLM-L6-v2 (22.6M parameters): minutes to hours on a CPU or one GPU",
-            backbone=Backbone(
+            backbone=ENCODER(
                 id="sentence-transformers/all-MiniLM-L6-v2",
                 revision="1110a243fdf4706b3f48f1d95db1a4f5529b4d41",
-                pooling="mean",
                 max_length=128,
-                targets=("query", "key", "value", "dense"),
             ),
             budget="3%",
             precision="bfloat16",
@@ -67,12 +67,10 @@ PRESETS = {
         Preset(
             name="smollm2",
             summary="SmolLM2-135M-Instruct, a LLaMA-architecture language model: hours on a CPU or minutes on one GPU",
-            backbone=Backbone(
+            backbone=LLAMA(
                 id="HuggingFaceTB/SmolLM2-135M-Instruct",
                 revision="12fd25f77366fa6b3b4b768ec3050bf629380bac",
-                pooling="last",
                 max_length=256,
-                targets=("q_proj", "k_proj", "v_proj", "o_proj"),
             ),
             budget="1.1M",
             precision="bfloat16",
@@ -83,12 +81,10 @@ PRESETS = {
         Preset(
             name="paper",
             summary="LLaMA2-7B, as in the paper's commonsense runs: for a GPU machine with access to the model",
-            backbone=Backbone(
+            backbone=LLAMA(
                 id="meta-llama/Llama-2-7b-hf",
                 revision=None,
-                pooling="last",
                 max_length=256,
-                targets=("q_proj", "k_proj", "v_proj", "o_proj"),
             ),
             budget="0.25%",
             precision="bfloat16",
