@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from datasets import Dataset
 from torch import Tensor
-from transformers import GenerationConfig, LogitsProcessor, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from benchmarks.answering.base import AnswerMode, Batch, TaskModel, by_sample, likeliest, pad
+from benchmarks.answering.collation import collate_labelled, collate_options
+from benchmarks.answering.greedy import write_greedily, written
 from benchmarks.answering.log_likelihood import IGNORED, answer_loss, score_continuations
 from benchmarks.answering.prompts import MATCHES, PROMPTS, find_answer, prompt, response
 from benchmarks.suites.spec import Task
@@ -31,7 +32,8 @@ class LanguageModel(TaskModel):
         super().__init__(backbone, tasks)
         if new_tokens:
             own = backbone.base.generation_config
-            filler = own.pad_token_id if own.pad_token_id is not None else _first(own.eos_token_id)
+            ends = own.eos_token_id if isinstance(own.eos_token_id, list) else [own.eos_token_id]
+            filler = ends[0] if own.pad_token_id is None else own.pad_token_id
             write_greedily(backbone, new_tokens, own.eos_token_id, filler)
 
     def forward(
@@ -182,56 +184,3 @@ class Generation(Language):
         texts = tokenizer.batch_decode(outputs["predictions"].astype(int), skip_special_tokens=True)
         found = [find_answer(text, task.labels, self.match) for text in texts]
         return {"prediction": np.array([np.nan if f is None else f for f in found], dtype=np.float32), "text": texts}
-
-
-def write_greedily(model: AdaptedModel, new_tokens: int, end: int | list[int], filler: int) -> None:
-    """Have ``generate`` write the likeliest words up to ``end``, whatever else the model's own settings say."""
-    start = getattr(model.config, "decoder_start_token_id", None)
-    tokens = {"eos_token_id": end, "pad_token_id": filler, "decoder_start_token_id": start}
-    model.base.generation_config = GenerationConfig(max_new_tokens=new_tokens, do_sample=False, use_cache=True, **tokens)
-
-
-def written(model: AdaptedModel, inputs: dict[str, Tensor], prefix: int) -> Tensor:
-    """What ``generate`` writes after the ``prefix`` tokens that it gives back, padded to (b, new tokens).
-
-    nan in rows where a word was chosen by scores that are no numbers.
-    """
-    noted = _Broken()
-    made, config = model.generate(**inputs, logits_processor=[noted])[:, prefix:], model.base.generation_config
-    assert noted.rows is not None
-    padded = F.pad(made, (0, config.max_new_tokens - made.shape[1]), value=config.pad_token_id)
-    return torch.where(noted.rows[:, None], torch.nan, padded.float())
-
-
-class _Broken(LogitsProcessor):
-    """Notes the rows (b,) whose scores are nan somewhere, of which ``generate`` would make words all the same."""
-
-    rows: Tensor | None = None
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        broken = scores.isnan().any(1)
-        self.rows = broken if self.rows is None else self.rows | broken
-        return scores
-
-
-def collate_labelled(rows: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase) -> Batch:
-    """A training batch from rows with input_ids and labels: input_ids, attention_mask and labels (b, s)."""
-    ids, mask = pad([row["input_ids"] for row in rows], tokenizer.pad_token_id)
-    labels, _ = pad([row["labels"] for row in rows], IGNORED)
-    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
-
-
-def collate_options(rows: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase) -> Batch:
-    """A batch to score from rows with input_ids, responses and how many tokens at the end of each are "scored"; what
-    :func:`score_continuations` reads."""
-    ids, mask = pad([row["input_ids"] for row in rows], tokenizer.pad_token_id, left=True)
-    continuations, _ = pad([response for row in rows for response in row["responses"]], tokenizer.pad_token_id)
-    counts = [(len(text), count) for row in rows for text, count in zip(row["responses"], row["scored"], strict=True)]
-    scored, _ = pad([[0] * (length - count) + [1] * count for length, count in counts], 0)
-    options = torch.tensor([len(row["responses"]) for row in rows])
-    batch = {"input_ids": ids, "attention_mask": mask, "options": options}
-    return batch | {"continuations": continuations, "scored": scored}
-
-
-def _first(value: int | list[int]) -> int:
-    return value[0] if isinstance(value, list) else value

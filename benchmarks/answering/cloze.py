@@ -13,7 +13,8 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from benchmarks.answering.base import AnswerMode, Batch
-from benchmarks.answering.causal_lm import LanguageModel, collate_labelled, collate_options
+from benchmarks.answering.causal_lm import LanguageModel
+from benchmarks.answering.collation import collate_labelled, collate_options
 from benchmarks.answering.log_likelihood import IGNORED
 from benchmarks.suites.spec import Task
 from mtl_lora import AdaptedModel, InvalidInput

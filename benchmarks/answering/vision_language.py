@@ -10,88 +10,22 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from datasets import Dataset
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from benchmarks.answering.base import AnswerMode, Batch, TaskModel, pad
-from benchmarks.answering.causal_lm import write_greedily, written
+from benchmarks.answering.base import AnswerMode, Batch, pad
+from benchmarks.answering.greedy import write_greedily
 from benchmarks.answering.image_embedding import PictureEmbedding
-from benchmarks.answering.log_likelihood import IGNORED, answer_loss
+from benchmarks.answering.log_likelihood import IGNORED
+from benchmarks.answering.vision_language_model import VisionLanguageModel
 from benchmarks.metrics.texts import normal
 from benchmarks.suites.spec import Task
-from mtl_lora import AdaptedModel, InvalidInput, trained_tensors
+from mtl_lora import AdaptedModel, InvalidInput
 from mtl_lora.errors import unknown
 
 PICTURES = ("own", "shuffled", "shuffled-when-scored")
 TRAINED = ("projection", "projection-biases-norms")
-
-
-class VisionLanguageModel(TaskModel):
-    """Pictures, projected, and the prompt -> adapted language model, causal or encoder-decoder -> the words of the answer.
-
-    The projection is trained, and the language model's biases and norms where the answer mode says so.
-    """
-
-    def __init__(self, backbone: AdaptedModel, tasks: Sequence[Task], mode: VisionLanguage, seed: int) -> None:
-        super().__init__(backbone, tasks)
-        write_greedily(backbone, mode.new_tokens, mode.end, mode.end)
-        self.pictures = PictureEmbedding(mode.vision_width, mode.grid, backbone.config.hidden_size, seed)
-        if mode.trains_base:
-            for parameter in biases_and_norms(backbone.base):
-                parameter.requires_grad_(True)
-
-    def standardise(self, mean: Tensor, deviation: Tensor) -> None:
-        """Have features read by their mean and standard deviation (width,) in training."""
-        self.pictures.mean.copy_(mean)
-        self.pictures.deviation.copy_(deviation)
-
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor,
-        task_ids: Tensor,
-        features: Tensor,
-        shown: Tensor,
-        labels: Tensor | None = None,
-    ) -> dict[str, Tensor]:
-        """input_ids, attention_mask (b, s): prompts, padded on the right; task_ids (b,). features (b, pictures, parts,
-        width), and shown (b, pictures), which of the pictures there are.
-
-        With labels (b, a), the tokens of the answers, IGNORED where there is none: "loss", the mean over samples of each
-        one's mean over tokens. Without: "predictions" (b, new tokens), generated greedily.
-        """
-        causal = not self.backbone.config.is_encoder_decoder
-        words = self.backbone.base.get_input_embeddings()
-        embeds = torch.cat([self.pictures(features).to(words.weight.dtype), words(input_ids)], dim=1)
-        mask = torch.cat([shown.repeat_interleave(features.shape[2], dim=1), attention_mask], dim=1)
-        # No gap where a picture is absent, and the words of a causal model follow the prompt at once.
-        embeds, mask = _packed(embeds, mask, last=causal)
-        inputs = {"inputs_embeds": embeds, "attention_mask": mask, "task_ids": task_ids}
-        if labels is None:
-            return {"predictions": written(self.backbone, inputs, prefix=0 if causal else 1)}
-        if causal:
-            inputs["inputs_embeds"] = torch.cat([embeds, words(labels.clamp(min=0))], dim=1)
-            inputs["attention_mask"] = torch.cat([mask, (labels != IGNORED).long()], dim=1)
-            inputs["position_ids"] = (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)
-            labels = F.pad(labels, (embeds.shape[1] - 1, 1), value=IGNORED)
-        else:
-            inputs["decoder_input_ids"] = self.backbone.prepare_decoder_input_ids_from_labels(labels)
-        return {"loss": answer_loss(self.backbone, labels, **inputs)}
-
-    def head(self, task: Task) -> dict[str, Tensor]:
-        """What all tasks have in common besides their adapters: the projection, and biases and norms that are trained."""
-        adapters = {id(parameter) for parameter in self.backbone.adapter_parameters().values()}
-        return {name: tensor for name, tensor in trained_tensors(self).items() if id(tensor) not in adapters}
-
-    def parameters_by_part(self) -> dict[str, int]:
-        """Trained biases and norms count with the heads, not with the base."""
-        parts = super().parameters_by_part()
-        if self.backbone.method.trains_base:
-            return parts
-        inside = parts["trained"] - parts["adapter"] - parts["heads"]
-        return parts | {"heads": parts["heads"] + inside, "base": parts["base"] - inside}
 
 
 @dataclass(frozen=True)
@@ -166,7 +100,12 @@ class VisionLanguage(AnswerMode):
         return batch
 
     def model(self, backbone: AdaptedModel, tasks: Sequence[Task], pooling: str, seed: int) -> VisionLanguageModel:
-        return VisionLanguageModel(backbone, tasks, self, seed)
+        write_greedily(backbone, self.new_tokens, self.end, self.end)
+        if self.trains_base:
+            for parameter in biases_and_norms(backbone.base):
+                parameter.requires_grad_(True)
+        pictures = PictureEmbedding(self.vision_width, self.grid, backbone.config.hidden_size, seed)
+        return VisionLanguageModel(backbone, tasks, pictures)
 
     def head_parameters(self, tasks: Sequence[Task], model: PreTrainedModel) -> int:
         projection = PictureEmbedding.count(self.vision_width, model.config.hidden_size)
@@ -202,9 +141,3 @@ def _answer(row: dict[str, Any], task: Task) -> str:
     if not task.written:
         return task.labels[row["label"]]
     return Counter(row["answers"]).most_common(1)[0][0].replace("_", " ")
-
-
-def _packed(embeds: Tensor, mask: Tensor, last: bool) -> tuple[Tensor, Tensor]:
-    """Embeddings (b, s, width) and their mask (b, s) with all padding at the end, or in front of what is read ``last``."""
-    order = mask.argsort(dim=1, descending=not last, stable=True)
-    return embeds.gather(1, order[:, :, None].expand_as(embeds)), mask.gather(1, order)

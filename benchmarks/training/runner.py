@@ -16,7 +16,7 @@ from transformers import PrinterCallback, set_seed
 
 from benchmarks.answering.base import TaskModel
 from benchmarks.answering.registry import read_answer_mode
-from benchmarks.answering.vision_language import VisionLanguageModel
+from benchmarks.answering.vision_language_model import VisionLanguageModel
 from benchmarks.experiment.study import Study
 from benchmarks.records import environment, schema
 from benchmarks.records.config import RunConfig, plain

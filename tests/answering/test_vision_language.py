@@ -14,7 +14,8 @@ from baselines.lora import LoRA
 from baselines.references import HeadsOnly
 from benchmarks.answering.image_embedding import PictureEmbedding
 from benchmarks.answering.registry import read_answer_mode
-from benchmarks.answering.vision_language import VisionLanguage, VisionLanguageModel, biases_and_norms
+from benchmarks.answering.vision_language import VisionLanguage, biases_and_norms
+from benchmarks.answering.vision_language_model import VisionLanguageModel
 from benchmarks.experiment.presets import find_preset
 from benchmarks.suites import find_suite
 from mtl_lora import AdaptedModel, Method, MTLLoRA, parse_budget, target_dims
@@ -37,7 +38,7 @@ def model_of(method: Method, kind: str, mode: VisionLanguage = MODE, randomise: 
         backbone = adapted_llama(method, randomise=False)
     else:
         backbone = AdaptedModel(tiny_bart(), method, TASKS, BART_TARGETS)
-    return VisionLanguageModel(randomise_adapters(backbone) if randomise else backbone, SUITE_TASKS, mode, seed=0).eval()
+    return mode.model(randomise_adapters(backbone) if randomise else backbone, SUITE_TASKS, "last", seed=0).eval()
 
 
 def batch(samples: int = 4, answers: bool = True) -> dict[str, torch.Tensor]:
@@ -169,7 +170,7 @@ def test_the_papers_parameter_counts_on_a_meta_device_bart_base() -> None:
             of_base = sum(p.numel() for p in base.parameters())
             heads = mode.head_parameters((), base)
             adapted = AdaptedModel(base, method, tasks, preset.backbone.targets)
-            model = VisionLanguageModel(adapted, find_suite("image-text-hub").tasks, mode, seed=0)
+            model = mode.model(adapted, find_suite("image-text-hub").tasks, "last", seed=0)
         parts = model.parameters_by_part()
         assert len(list(adapted.layers())) == 36 and of_base == 139_420_416
         assert parts["heads"] == heads == 1_582_848 + 125_952 + 24_576

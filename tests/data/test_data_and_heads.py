@@ -12,7 +12,8 @@ from tiny_mirror import CAUSAL, ENCODER, TEST_ROWS, TRAIN_ROWS, make_mirror
 from tiny_models import tiny_bert
 
 from baselines.lora import LoRA
-from benchmarks.answering.heads import HeadModel, Heads
+from benchmarks.answering.head_model import HeadModel
+from benchmarks.answering.heads import Heads
 from benchmarks.data.splits import load_task
 from benchmarks.metrics.base import Rows
 from benchmarks.records.config import Recipe, steps
