@@ -1,2 +1,2 @@
-"""Answer modes: a linear head for each task; for multiple choice, scored pairs, likelihoods or generated text; for
+"""Answer modes: a linear head for each task; for multiple choice, a bi-encoder, likelihoods or generated text; for
 questions on pictures, words generated after them."""

@@ -1,4 +1,4 @@
-"""Multiple choice by scored pairs: each option by how well its sentence vector fits that of the question."""
+"""Multiple choice by a bi-encoder: each option by how well its sentence vector fits that of the question."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mtl_lora import AdaptedModel
 SHARPNESS = 20.0  # cosines become logits; sentence-transformers train with the same factor
 
 
-class PairModel(TaskModel):
+class BiEncoderModel(TaskModel):
     """Score of an option = SHARPNESS * sum_d w_t[d] q[d] o[d], for unit sentence vectors q and o of question and option.
 
     w_t, one a task, is the head: it starts at 1, where the score is the cosine that sentence encoders are trained for.
@@ -59,10 +59,10 @@ class PairModel(TaskModel):
 
 
 @dataclass(frozen=True)
-class Pairs(AnswerMode):
+class BiEncoder(AnswerMode):
     """The option whose sentence vector fits the question's best."""
 
-    name: ClassVar[str] = "pairs"
+    name: ClassVar[str] = "bi-encoder"
     summary: ClassVar[str] = "each option scored against the question by their sentence vectors"
 
     def tokens(
@@ -79,8 +79,8 @@ class Pairs(AnswerMode):
         batch = pad_texts([row["input_ids"] for row in rows], tokenizer.pad_token_id)
         return batch | {"labels": torch.tensor([row["labels"] for row in rows])}
 
-    def model(self, backbone: AdaptedModel, tasks: Sequence[Task], pooling: str, seed: int) -> PairModel:
-        return PairModel(backbone, tasks, pooling)
+    def model(self, backbone: AdaptedModel, tasks: Sequence[Task], pooling: str, seed: int) -> BiEncoderModel:
+        return BiEncoderModel(backbone, tasks, pooling)
 
     def head_parameters(self, tasks: Sequence[Task], model: PreTrainedModel) -> int:
         return len(tasks) * model.config.hidden_size

@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.answering.base import AnswerMode
+from benchmarks.answering.bi_encoder import BiEncoder
 from benchmarks.answering.causal_lm import Generation, Likelihood
 from benchmarks.answering.cloze import Cloze
 from benchmarks.answering.heads import Heads
-from benchmarks.answering.pairs import Pairs
 from benchmarks.answering.vision_language import VisionLanguage
+from benchmarks.records.config import RENAMED_MODES, plain
 from benchmarks.suites.spec import Suite
+from mtl_lora.errors import unknown
 
 ANSWER_MODES: dict[str, type[AnswerMode]] = {
-    mode.name: mode for mode in (Heads, Pairs, Likelihood, Cloze, Generation, VisionLanguage)
+    mode.name: mode for mode in (Heads, BiEncoder, Likelihood, Cloze, Generation, VisionLanguage)
 }
 
 
@@ -22,7 +24,23 @@ def answer_modes_for(suite: Suite) -> list[type[AnswerMode]]:
     """Those that answer what a suite asks."""
     if suite.pictures:
         return [VisionLanguage]
-    return [Pairs, Likelihood, Cloze, Generation] if suite.choice else [Heads]
+    return [BiEncoder, Likelihood, Cloze, Generation] if suite.choice else [Heads]
+
+
+def find_answer_mode(name: str) -> type[AnswerMode]:
+    """The mode of that name, or of that earlier name; InvalidInput that lists those there are."""
+    name = RENAMED_MODES.get(name, name)
+    if name not in ANSWER_MODES:
+        raise unknown("answer mode", name, ANSWER_MODES)
+    return ANSWER_MODES[name]
+
+
+def recorded_answer_mode(mode: AnswerMode) -> dict[str, Any] | None:
+    """The mode with its settings as a record names it; None for plain heads."""
+    if mode == Heads():
+        return None
+    first_names = {today: first for first, today in RENAMED_MODES.items()}
+    return {"way": first_names.get(mode.name, mode.name), **plain(mode)}
 
 
 def read_answer_mode(answering: Mapping[str, Any] | None) -> AnswerMode:
@@ -30,4 +48,4 @@ def read_answer_mode(answering: Mapping[str, Any] | None) -> AnswerMode:
     if answering is None:
         return Heads()
     settings = {name: value for name, value in answering.items() if name != "way"}
-    return ANSWER_MODES[answering["way"]](**settings)
+    return find_answer_mode(answering["way"])(**settings)

@@ -10,7 +10,7 @@ from typing import Any
 
 import baselines  # noqa: F401  (registers the methods)
 from benchmarks.answering.base import AnswerMode
-from benchmarks.answering.registry import ANSWER_MODES
+from benchmarks.answering.registry import find_answer_mode
 from benchmarks.experiment.methods import BOUNDS, PAPER, beyond, order_for_display
 from benchmarks.records.config import Choice, Setting
 from mtl_lora import METHODS, InvalidInput, find_method
@@ -111,12 +111,11 @@ def _parse_knob(choice: MethodChoice, text: str) -> Knob:
 
 
 def parse_answer_mode(text: str, default: AnswerMode) -> AnswerMode:
-    """An answer mode from "pairs", or with settings "generation:loss=all:prompt=released", which change the default
+    """An answer mode from "bi-encoder", or with settings "generation:loss=all:prompt=released", which change the default
     where that is the mode named. Another vision model has another revision and width."""
     name, *pairs = text.split(":")
-    if name not in ANSWER_MODES:
-        raise unknown("answer mode", name, ANSWER_MODES)
-    start = default if type(default) is ANSWER_MODES[name] else ANSWER_MODES[name]()
+    kind = find_answer_mode(name)
+    start = default if type(default) is kind else kind()
     settings = _parse_settings(name, pairs, dataclasses.asdict(start))
     if "vision" in settings:
         settings = {"vision_revision": "", "vision_width": 0} | settings

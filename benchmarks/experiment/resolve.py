@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from benchmarks.answering.base import AnswerMode
+from benchmarks.answering.bi_encoder import BiEncoder
 from benchmarks.answering.causal_lm import Generation
 from benchmarks.answering.heads import Heads
-from benchmarks.answering.pairs import Pairs
 from benchmarks.answering.registry import answer_modes_for, read_answer_mode
 from benchmarks.answering.vision_language import VisionLanguage
 from benchmarks.experiment.methods import LARGER
@@ -128,12 +128,12 @@ def _tuning(options: StudyOptions, preset: Preset, methods: Sequence[MethodChoic
 
 
 def default_answer_mode(suite: Suite, backbone: Backbone, protocol: str) -> AnswerMode:
-    """Heads for classes and grades, pairs read as suits the suite where the backbone is an encoder; for multiple choice
-    scored pairs with an encoder, generated text with a causal model."""
+    """Heads for classes and grades, pairs of texts read as suits the suite where the backbone is an encoder; for multiple
+    choice an encoder as bi-encoder, generated text with a causal model."""
     if not suite.choice:
         return Heads(suite.texts) if backbone.pooling == "mean" else Heads()
     if backbone.pooling == "mean":
-        return Pairs()
+        return BiEncoder()
     return Generation(prompt="released" if protocol == "paper" else "same")
 
 

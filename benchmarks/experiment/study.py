@@ -11,7 +11,7 @@ import baselines  # noqa: F401  (registers the methods)
 from benchmarks.answering.base import AnswerMode
 from benchmarks.answering.causal_lm import Generation
 from benchmarks.answering.heads import Heads
-from benchmarks.answering.registry import answer_modes_for
+from benchmarks.answering.registry import answer_modes_for, recorded_answer_mode
 from benchmarks.data.splits import SPLITS, TaskData, load_task
 from benchmarks.experiment.arms import Arm, Arms
 from benchmarks.experiment.parsing import MethodChoice
@@ -74,7 +74,7 @@ class Study:
         if self.mode.language and self.backbone.pooling != "last":
             raise InvalidInput(
                 f"{self.mode.name} needs a language model; {self.backbone.id} is an encoder, read by its "
-                f"{self.backbone.pooling} (--pooling last for a language model; multiple choice: --answer pairs)"
+                f"{self.backbone.pooling} (--pooling last for a language model; multiple choice: --answer bi-encoder)"
             )
         if self.tuning and set(self.tuning.seeds) & set(self.seeds):
             raise InvalidInput(
@@ -253,7 +253,7 @@ class Study:
             data={d.task.name: d.fingerprint for d in self.data},
             seed=seed,
             conflict=self.suite.conflict,
-            answering=None if mode == Heads() else {"way": mode.name, **plain(mode)},
+            answering=recorded_answer_mode(mode),
             rank=self.rank,
             stage=self.stage,
         )

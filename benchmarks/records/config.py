@@ -15,6 +15,7 @@ from mtl_lora.errors import InvalidInput, unknown
 SAMPLING = ("proportional", "temperature")
 POOLING = ("mean", "last")
 PRECISIONS = ("float32", "bfloat16")
+RENAMED_MODES = {"pairs": "bi-encoder"}  # answer modes that records, and so ids, go on calling by their first name
 # Metadata of a field that came after the first records: at its default it is neither written nor hashed, lest ids change.
 LATER = {"later": True}
 Setting = str | int | float | bool | None
@@ -230,9 +231,10 @@ class RunConfig:
         return Candidate(self.recipe.learning_rate, settings[knob] if knob in settings else getattr(self.recipe, knob))
 
     @property
-    def way(self) -> str:
+    def answer_mode(self) -> str:
         """The name of the answer mode."""
-        return "heads" if self.answering is None else str(self.answering["way"])
+        name = "heads" if self.answering is None else str(self.answering["way"])
+        return RENAMED_MODES.get(name, name)
 
     @property
     def pictures(self) -> str | None:

@@ -292,7 +292,7 @@ def _entry(label: str, budget: int, tasks: tuple[str, ...], groups: dict[str, li
 
 
 def _unanswered(records: list[RunRecord]) -> float | None:
-    if records[0].config.way not in ("generation", "vision-language"):
+    if records[0].config.answer_mode not in ("generation", "vision-language"):
         return None
     rates = [s.unanswered / s.rows for r in records for s in r.scores.values() if s.unanswered is not None]
     return 100 * float(np.mean(rates)) if rates else None

@@ -116,7 +116,7 @@ def _details(comparison: Comparison) -> dict[str, str]:
         "backbone": config.backbone.id.rpartition("/")[2],
         "rate": "released rates" if config.protocol == "paper" else f"learning rate {config.recipe.learning_rate:g}",
         "epochs": f"{config.recipe.epochs} epochs",
-        "answering": config.way,
+        "answering": config.answer_mode,
         "tasks": f"{len(config.tasks)} tasks",
         "pictures": f"pictures {comparison.pictures}",
         "split": f"split {config.split}",

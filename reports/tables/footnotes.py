@@ -20,7 +20,7 @@ def lead(comparison: Comparison, budget: int) -> str:
         if config.protocol == "paper" or config.rank is not None or not budget
         else f"budget {budget / base:.2%} of its {base:,} parameters",
     ]
-    parts += [f"answered by {config.way}"] if config.answering is not None else []
+    parts += [f"answered by {config.answer_mode}"] if config.answering is not None else []
     cut = [
         f"{limit:,} rows per task for {what}"
         for what, limit in (("training", config.max_train), ("scoring", config.max_eval))
@@ -74,7 +74,7 @@ def setting(comparison: Comparison) -> str:
     parts += [f"tasks {', '.join(config.tasks)}"] if len(config.tasks) < len(comparison.suite.tasks) else []
     parts += [f"rank {config.rank} for all: parameters unmatched"] if config.rank is not None else []
     parts += [training(config)]
-    parts += [f"answered by {config.way}"] if config.answering is not None else []
+    parts += [f"answered by {config.answer_mode}"] if config.answering is not None else []
     parts += [f"pictures {comparison.pictures}"] if comparison.pictures not in (None, "own") else []
     parts += [f"conflict {comparison.conflict:g}"] if comparison.conflict is not None else []
     parts += ["scored on rows set apart from training (dev): not a result to report"] if config.split == "dev" else []
@@ -111,7 +111,7 @@ def _answering(config: RunConfig) -> list[str]:
     if config.answering is None:
         return []
     settings = ", ".join(f"{name} {value}" for name, value in config.answering.items() if name != "way")
-    mode = str(config.answering["way"])
+    mode = config.answer_mode
     return [f"Answered by {mode}: {answer_modes()[mode].summary}{f' ({settings})' if settings else ''}."]
 
 

@@ -14,12 +14,14 @@ from tiny_mirror import CAUSAL, ENCODER, make_mirror
 from tiny_models import LLAMA_TARGETS, randomise_adapters
 
 from benchmarks.answering.base import AnswerMode
+from benchmarks.answering.bi_encoder import BiEncoder
 from benchmarks.answering.causal_lm import Generation, Likelihood
-from benchmarks.answering.pairs import Pairs
+from benchmarks.answering.heads import Heads
 from benchmarks.answering.prompts import MARKER, find_answer, prompt
-from benchmarks.answering.registry import answer_modes_for
+from benchmarks.answering.registry import answer_modes_for, read_answer_mode, recorded_answer_mode
 from benchmarks.data.multiple_choice import read_choice
 from benchmarks.data.splits import load_task
+from benchmarks.experiment.parsing import parse_answer_mode
 from benchmarks.sources import Source
 from benchmarks.suites import find_suite
 from benchmarks.training.batches import Collator, encode
@@ -109,7 +111,7 @@ def batches(source: Source, mode: AnswerMode, tokenizer) -> tuple[list[dict], li
 
 @torch.no_grad()
 def test_pairs_equal_a_loop_over_questions_and_options(source: Source) -> None:
-    mode = Pairs()
+    mode = BiEncoder()
     model, tokenizer = tiny_model(source, mode)
     _, rows, raw = batches(source, mode, tokenizer)
     result = model(**Collator(mode, tokenizer)(rows))
@@ -234,4 +236,11 @@ def test_unknown_settings() -> None:
     ):
         with pytest.raises(InvalidInput, match=message):
             make()
-    assert [mode.name for mode in answer_modes_for(SUITE)] == ["pairs", "likelihood", "cloze", "generation"]
+    assert [mode.name for mode in answer_modes_for(SUITE)] == ["bi-encoder", "likelihood", "cloze", "generation"]
+
+
+def test_a_bi_encoder_is_recorded_under_its_first_name() -> None:
+    """Ids are hashes of it, and options and records that say "pairs" go on being read."""
+    mode = parse_answer_mode("pairs", Heads())
+    assert mode == parse_answer_mode("bi-encoder", Heads()) == BiEncoder()
+    assert recorded_answer_mode(mode) == {"way": "pairs"} and read_answer_mode({"way": "pairs"}) == mode

@@ -89,7 +89,7 @@ def start(model: TaskModel) -> float:
 
 STARTS = {
     "heads": 65.596995,
-    "pairs": 164.892766,
+    "bi-encoder": 164.892766,
     "likelihood": 36.766336,
     "cloze": 36.766336,
     "generation": 36.766336,
@@ -102,7 +102,7 @@ def test_a_way_of_answering_starts_where_it_did(name: str) -> None:
     suite = {"heads": "nlu", "vision-language": "image-text"}.get(name, "commonsense")
     tasks = find_suite(suite).tasks[:3]
     settings = {"vision_width": 6, "grid": 2} if name == "vision-language" else {}
-    encoder = name in ("heads", "pairs")
+    encoder = name in ("heads", "bi-encoder")
     method, names = MTLLoRA(rank=4, alpha=8), [task.name for task in tasks]
     if encoder:
         backbone = AdaptedModel(tiny_bert(), method, names, ["query", "value"], seed=3)

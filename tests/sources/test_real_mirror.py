@@ -10,7 +10,7 @@ import torch
 from tiny_cli import mtl_lora
 from tiny_models import ALL_METHODS, method_id
 
-from benchmarks.answering.pairs import Pairs
+from benchmarks.answering.bi_encoder import BiEncoder
 from benchmarks.data.splits import load_task
 from benchmarks.experiment.presets import PRESETS
 from benchmarks.records.store import RunStore
@@ -82,7 +82,7 @@ def test_no_scored_query_of_the_real_ads_sets_is_trained_on(mirror: Path) -> Non
 
 def test_minilm_untrained_answers_by_similarity(mirror: Path) -> None:
     """The cosine of question and option alone gives ARC-Easy 51.5% on all rows; a quarter would be guessing."""
-    backbone, source, mode = PRESETS["small"].backbone, Source(mirror), Pairs()
+    backbone, source, mode = PRESETS["small"].backbone, Source(mirror), BiEncoder()
     (task,) = find_suite("commonsense").select(["arc-e"])
     data = [load_task(task, source, "test", 10, 400)]
     tokenizer = source.tokenizer(backbone.id, None)

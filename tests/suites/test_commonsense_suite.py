@@ -105,12 +105,15 @@ def test_predict_gives_the_answers_of_the_record(options: list[str], tiny: Path,
 
 
 BAD = {
-    "heads": (["commonsense", *ENCODED, "--answer", "heads"], "answered by: pairs, likelihood, cloze, generation; not by"),
-    "pairs": (["nlu", *ENCODED, "--answer", "pairs"], "suite nlu is answered by: heads; not by pairs"),
+    "heads": (
+        ["commonsense", *ENCODED, "--answer", "heads"],
+        "answered by: bi-encoder, likelihood, cloze, generation; not by",
+    ),
+    "pairs": (["nlu", *ENCODED, "--answer", "pairs"], "suite nlu is answered by: heads; not by bi-encoder"),
     "encoder": (["commonsense", *ENCODED, "--answer", "generation"], "generation needs a language model"),
     "way": (
         ["commonsense", *ENCODED, "--answer", "guess"],
-        "unknown answer mode 'guess'; known: heads, pairs, likelihood",
+        "unknown answer mode 'guess'; known: heads, bi-encoder, likelihood",
     ),
     "setting": (["commonsense", *GENERATED, "--answer", "generation:beams=4"], "unknown setting of generation 'beams'"),
     "loss": (["commonsense", *GENERATED, "--answer", "generation:loss=none"], "unknown loss 'none'; known: response, all"),
