@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.commands import finished, grid, overview, records, reports, runs
+from benchmarks.commands import finished, grid, overview, records, reports, runs, suite
 from mtl_lora.errors import InvalidInput
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ for group in (overview, grid, reports, finished):
     app.add_typer(group.app)
 app.add_typer(runs.app, name="runs")
 app.add_typer(records.app, name="records")
+app.add_typer(suite.app, name="suite")
 
 
 def _version(asked: bool) -> None:

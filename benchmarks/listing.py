@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TypedDict
 
 from benchmarks.experiment import catalogue
 from benchmarks.experiment.methods import beyond, order_for_display
 from benchmarks.experiment.presets import PICTURE_PRESETS, PRESETS
-from benchmarks.suites import all_suites
+from benchmarks.suites import all_suites, find_suite
 from benchmarks.suites.credits import Credit, credit_of
 from benchmarks.suites.spec import Suite, Task
 
@@ -44,12 +45,13 @@ class Listing(TypedDict):
     presets_for_pictures: list[ListedEntry]
 
 
-def listing() -> Listing:
-    """Everything there is to choose from, without loading torch."""
-    methods, modes = catalogue.methods(), catalogue.answer_modes()
+def listing(suite: str | None = None) -> Listing:
+    """Everything there is to choose from, without loading torch; of suites one alone, where it is named."""
+    methods, modes = catalogue.methods() | catalogue.plugin_methods(), catalogue.answer_modes()
+    suites = [find_suite(suite)] if suite is not None else all_suites().values()
     others = beyond(methods)
     return {
-        "suites": [_suite(suite) for suite in all_suites().values()],
+        "suites": [_suite(suite) for suite in suites],
         "methods": [_entry(name, *methods[name]) for name in order_for_display(methods) if name not in others],
         "methods_beyond_the_paper": [_entry(name, *methods[name]) for name in others],
         "answer_modes": [_entry(name, *mode) for name, mode in modes.items()],
@@ -86,7 +88,7 @@ def _suite(suite: Suite) -> ListedSuite:
 
 
 def _task(task: Task) -> ListedTask:
-    credit = credit_of(task) or Credit("not stated", "not stated")
+    credit = credit_of(task) or Credit("not stated", task.dataset or Path(str(task.files)).name)
     return {
         "name": task.name,
         "summary": task.summary,

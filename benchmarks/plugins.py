@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 import traceback
+from collections.abc import Iterable
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -36,9 +37,20 @@ def load_plugin(path: Path) -> ModuleType:
     return module
 
 
+def load_plugins(paths: Iterable[Path] | None) -> None:
+    """Import several."""
+    for path in paths or ():
+        load_plugin(path)
+
+
 def loaded_plugins() -> tuple[Path, ...]:
     """Those of this process, which the processes that it starts need too."""
     return tuple(_LOADED)
+
+
+def is_plugin(module: str) -> bool:
+    """Whether the module of that name is one of them."""
+    return any(module == plugin.__name__ for plugin in _LOADED.values())
 
 
 def _line(error: Exception, path: Path) -> str:

@@ -176,7 +176,11 @@ METHODS: dict[str, type[Method]] = {}
 
 
 def register(method: type[Method]) -> type[Method]:
-    """Class decorator: make a method available by its name, or InvalidInput where another one has it."""
+    """Class decorator: make a method available by its name; InvalidInput where another one has it, or where it is not
+    whole."""
+    lacking = [*sorted(method.__abstractmethods__), *(name for name in ("name", "summary") if not hasattr(method, name))]
+    if lacking:
+        raise InvalidInput(f"method {method.__name__} of {method.__module__} lacks {', '.join(lacking)}")
     other = METHODS.setdefault(method.name, method)
     if other is not method:
         raise InvalidInput(f"method {method.name} of {method.__module__} has the name of one of {other.__module__}")

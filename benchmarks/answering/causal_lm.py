@@ -1,8 +1,9 @@
-"""Multiple choice answered in text by a causal language model: by the likelihood of each answer, or by generating one."""
+"""Answers in text by a causal language model: by the likelihood of each option, or by writing one, of options or free."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -94,28 +95,31 @@ class Language(AnswerMode):
         end, response included, and in training alone.
         """
 
+        if task.written and self.prompt == "released":
+            raise InvalidInput("prompt=released is the wording of multiple choice: answers in words go with prompt=same")
+
         def train(row: dict) -> dict:
-            start, answer = self._ids(row, tokenizer, True), self._response(task, row["label"], tokenizer)
+            start, answer = self._ids(row, task, tokenizer, True), self._ids_of(_answer(row, task), tokenizer)
             start = start if self.prompt == "released" else start[-max(max_length - len(answer), 1) :]
             ids = (start + answer)[:max_length]
             labels = ids if self.loss == "all" else ([IGNORED] * len(start) + answer)[:max_length]
             return {"input_ids": ids, "labels": labels, "length": len(ids)}
 
         def score(row: dict) -> dict:
-            start, more = self._ids(row, tokenizer, False), self._to_score(row, task, tokenizer)
+            start, more = self._ids(row, task, tokenizer, False), self._to_score(row, task, tokenizer)
             start = start if self.prompt == "released" else start[-max_length:]
             return {"input_ids": start, "length": len(start), **more}
 
         text = [name for name in rows.column_names if name != "row"]
         return rows.map(train if training else score, remove_columns=text, load_from_cache_file=False, keep_in_memory=True)
 
-    def _ids(self, row: dict, tokenizer: PreTrainedTokenizerBase, training: bool) -> list[int]:
+    def _ids(self, row: dict, task: Task, tokenizer: PreTrainedTokenizerBase, training: bool) -> list[int]:
         start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-        return start + tokenizer(prompt(row["text"], self.prompt, training), add_special_tokens=False)["input_ids"]
+        asked = prompt(task.prompt.replace("{text}", row["text"]), self.prompt, training, row.get("text_pair"))
+        return start + tokenizer(asked, add_special_tokens=False)["input_ids"]
 
-    def _response(self, task: Task, label: int, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-        ids = tokenizer(response(task.labels[label]), add_special_tokens=False)["input_ids"]
-        return [*ids, tokenizer.eos_token_id]
+    def _ids_of(self, answer: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+        return [*tokenizer(answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
 
     @abstractmethod
     def _to_score(self, row: dict, task: Task, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
@@ -136,7 +140,7 @@ class Likelihood(Language):
     summary: ClassVar[str] = "the option whose response a causal model finds likeliest"
 
     def _to_score(self, row: dict, task: Task, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-        responses = [self._response(task, label, tokenizer) for label in range(len(row["options"]))]
+        responses = [self._ids_of(response(name), tokenizer) for name in task.labels[: len(row["options"])]]
         return {"responses": responses, "scored": [len(response) for response in responses]}
 
     def collate(self, rows: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase) -> Batch:
@@ -156,7 +160,7 @@ class Generation(Language):
     new_tokens: int = 32
 
     name: ClassVar[str] = "generation"
-    summary: ClassVar[str] = "text that a causal model generates, and the first option named in it"
+    summary: ClassVar[str] = "text that a causal model generates: the first option named in it, or all of it"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -164,6 +168,9 @@ class Generation(Language):
             raise unknown("match", self.match, MATCHES)
         if self.new_tokens < 1:
             raise InvalidInput(f"new tokens must be at least 1, not {self.new_tokens}")
+
+    def more_positions(self, tasks: Sequence[Task]) -> int:
+        return self.new_tokens if tasks[0].written else 0
 
     def _to_score(self, row: dict, task: Task, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
         return {}
@@ -180,7 +187,16 @@ class Generation(Language):
     def answers(
         self, task: Task, outputs: dict[str, np.ndarray], tokenizer: PreTrainedTokenizerBase
     ) -> dict[str, np.ndarray | list[str]]:
-        """ "prediction" is NaN where the text gives no answer; "text" is what was generated."""
+        """ "text" is what was generated; for multiple choice "prediction" is NaN where it gives no answer."""
         texts = tokenizer.batch_decode(outputs["predictions"].astype(int), skip_special_tokens=True)
+        if task.written:
+            return {"text": [text.strip() for text in texts]}
         found = [find_answer(text, task.labels, self.match) for text in texts]
         return {"prediction": np.array([np.nan if f is None else f for f in found], dtype=np.float32), "text": texts}
+
+
+def _answer(row: dict, task: Task) -> str:
+    """What is learnt: the right option's response, or of several answers in words the commonest, the first of equals."""
+    if task.written:
+        return Counter(row["answers"]).most_common(1)[0][0]
+    return response(task.labels[row["label"]])

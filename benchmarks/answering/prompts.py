@@ -13,11 +13,17 @@ PROMPTS = ("same", "released")
 MATCHES = ("words", "words-or-digits")
 MARKER = "### Response:"
 TASK = "Below is an instruction that describes a task. Write a response that appropriately completes the request."
+WITH_INPUT = (
+    "Below is an instruction that describes a task, paired with an input that provides further context. "
+    "Write a response that appropriately completes the request."
+)
 INDENT = " " * 16
 
 
-def prompt(instruction: str, style: str, training: bool) -> str:
-    """All that stands in front of the response."""
+def prompt(instruction: str, style: str, training: bool, given: str | None = None) -> str:
+    """All that stands in front of the response. given: what the instruction is about, which has a part of its own."""
+    if style == "same" and given is not None:
+        return f"{WITH_INPUT}\n\n### Instruction:\n{instruction}\n\n### Input:\n{given}\n\n{MARKER}\n"
     if style == "same":
         return f"{TASK}\n\n### Instruction:\n{instruction}\n\n{MARKER}\n"
     after, blank = ("  ", INDENT) if training else (" ", "")

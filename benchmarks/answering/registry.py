@@ -24,6 +24,8 @@ def answer_modes_for(suite: Suite) -> list[type[AnswerMode]]:
     """Those that answer what a suite asks."""
     if suite.pictures:
         return [VisionLanguage]
+    if suite.written:
+        return [Generation]
     return [BiEncoder, Likelihood, Cloze, Generation] if suite.choice else [Heads]
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmarks.experiment.study_options import Features, Mirror
+from benchmarks.experiment.study_options import Features, Mirror, Plugins
 from benchmarks.options import RESULTS, Results, source_of
+from benchmarks.plugins import load_plugins
 from benchmarks.quiet import quiet
 from mtl_lora.errors import InvalidInput
 
@@ -29,12 +30,14 @@ def diagnose(
     results: Results = RESULTS,
     mirror: Mirror = None,
     features: Features = None,
+    plugin: Plugins = None,
 ) -> None:
     """Look inside finished runs, for the report: do tasks disturb each other, what does each get, what do adapters cost?"""
     quiet()
     from benchmarks.analysis.diagnosis import diagnose_runs
     from benchmarks.records.store import RunStore
 
+    load_plugins(plugin)
     diagnose_runs(RunStore(results), runs or [], source_of(mirror, features))
 
 
@@ -45,6 +48,7 @@ def predict(
     file: Annotated[Path | None, typer.Argument(help="a sample a line, parts with a tab; else standard input")] = None,
     results: Results = RESULTS,
     mirror: Mirror = None,
+    plugin: Plugins = None,
 ) -> None:
     """Print the answer that a finished run gives each line of text; files of pictures come first in a line."""
     quiet()
@@ -52,6 +56,7 @@ def predict(
         raise InvalidInput(f"{file} is not a file")
     if file is None and sys.stdin is None:
         raise InvalidInput("standard input is closed: give a file of texts")
+    load_plugins(plugin)
     finished = _finished(run, results, mirror)
     with file.open("rb") if file else nullcontext(sys.stdin.buffer) as lines:
         for answer in finished.predict(finished.task(task), _texts(lines)):
@@ -65,9 +70,11 @@ def export(
     to: Annotated[Path, typer.Option(help="folder for the checkpoint")],
     results: Results = RESULTS,
     mirror: Mirror = None,
+    plugin: Plugins = None,
 ) -> None:
     """Write one task of a finished run as an ordinary PEFT checkpoint, its head beside it."""
     quiet()
+    load_plugins(plugin)
     finished = _finished(run, results, mirror)
     finished.export(finished.task(task), to)
     print(f"written: {to}")

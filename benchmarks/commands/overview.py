@@ -8,18 +8,26 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.experiment.study_options import Plugins
 from benchmarks.options import AsJson
+from benchmarks.plugins import load_plugins
 from benchmarks.quiet import quiet
 
 app = typer.Typer()
 
 
 @app.command("list")
-def list_everything(as_json: AsJson = False) -> None:
+def list_everything(
+    suite: Annotated[str | None, typer.Argument(help="only this suite, or the one of a file; all unless given")] = None,
+    plugin: Plugins = None,
+    as_json: AsJson = False,
+) -> None:
     """Suites with their tasks and data sets, methods, answer modes and presets."""
     from benchmarks.listing import lines, listing
 
-    print(json.dumps(listing(), indent=1) if as_json else "\n".join(lines(listing())))
+    load_plugins(plugin)
+    found = listing(suite)
+    print(json.dumps(found, indent=1) if as_json else "\n".join(lines(found)))
 
 
 @app.command()

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.experiment.study_options import Mirror
+from benchmarks.experiment.study_options import Mirror, Plugins
 from benchmarks.options import RESULTS, Results, source_of
+from benchmarks.plugins import load_plugins
 from benchmarks.quiet import quiet
 
 app = typer.Typer()
@@ -27,6 +28,7 @@ def report(
     protocol: OnlyProtocol = None,
     beside: Annotated[Path | None, typer.Option("--with", help="other results, to stand beside these on the page")] = None,
     mirror: Mirror = None,
+    plugin: Plugins = None,
 ) -> None:
     """Compare the methods, from the records alone: one page, tables and figures.
 
@@ -34,6 +36,7 @@ def report(
     """
     if samples:
         quiet()
+    load_plugins(plugin)
     if suite or protocol:
         from reports.terminal import print_short
 
@@ -52,8 +55,10 @@ def compare(
     margin: Margin = 1.0,
     suite: OnlySuite = None,
     protocol: OnlyProtocol = None,
+    plugin: Plugins = None,
 ) -> None:
     """Print what two methods' runs say of each other, wherever both were measured."""
+    load_plugins(plugin)
     from reports.terminal import print_comparison
 
     print_comparison(results, first, second, suite, protocol, margin)

@@ -7,18 +7,20 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 
 import torch
 
 from benchmarks.engines.attempt import attempt, failure_of
 from benchmarks.engines.base import Ended, Engine, Job, Progress, Tell
 from benchmarks.experiment.study import Study
+from benchmarks.plugins import load_plugins, loaded_plugins
 from benchmarks.quiet import quiet
 from benchmarks.records.store import RunStore
 from benchmarks.training.runner import Runner
@@ -113,7 +115,7 @@ class Local(Engine):
         ours, theirs = context.Pipe()
         used = {worker.process.name for worker in self.workers}
         name = next(str(number) for number in range(self.slots) if str(number) not in used)
-        arguments = (theirs, self.store, self.execution, self.threads)
+        arguments = (theirs, self.store, self.execution, self.threads, loaded_plugins())
         process = context.Process(target=_serve, args=arguments, name=name, daemon=True)
         surroundings = {
             "OMP_NUM_THREADS": str(self.threads),
@@ -136,12 +138,13 @@ class Local(Engine):
         self.workers.clear()
 
 
-def _serve(connection: Connection, store: RunStore, execution: Execution, threads: int) -> None:
+def _serve(connection: Connection, store: RunStore, execution: Execution, threads: int, plugins: Sequence[Path]) -> None:
     """Do what is asked for, in a process of its own, until it is killed or the one that started it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the one that started this process ends it
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     quiet()
+    load_plugins(plugins)
     runner, studies, told = Runner(store, execution), [], 0.0
 
     def tell(progress: Progress) -> None:

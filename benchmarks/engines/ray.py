@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 import time
+from collections.abc import Mapping
 from functools import cache, partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from ray.exceptions import RayError, RayTaskError
 from benchmarks.engines.attempt import attempt, failure_of
 from benchmarks.engines.base import Ended, Engine, Job, Progress, Tell
 from benchmarks.experiment.study import Study
+from benchmarks.plugins import load_plugin, loaded_plugins
 from benchmarks.quiet import quiet
 from benchmarks.records.config import RunConfig
 from benchmarks.records.store import RunStore, write_whole
@@ -49,6 +51,7 @@ class Ray(Engine):
         self.board = ray.remote(num_cpus=0)(_Board).remote()
         self.running: dict[ray.ObjectRef, Job] = {}
         self.studies: list[tuple[Study, ray.ObjectRef]] = []
+        self.plugins = ray.put({path.name: path.read_bytes() for path in loaded_plugins()})
 
     @property
     def slots(self) -> int:
@@ -61,7 +64,7 @@ class Ray(Engine):
         task = ray.remote(_do).options(
             num_cpus=self.need["CPU"], num_gpus=self.need["GPU"], max_retries=RETRIES, retry_exceptions=False
         )
-        arguments = (job.run, self._sent(job.study), self.execution, self.board)
+        arguments = (job.run, self._sent(job.study), self.execution, self.board, self.plugins)
         self.running[task.remote(*arguments)] = job
 
     def wait(self, seconds: float, tell: Tell) -> Ended:
@@ -121,10 +124,13 @@ class _Board:
         return latest
 
 
-def _do(run: RunConfig, study: Study, execution: Execution, board: ray.actor.ActorHandle) -> dict[str, bytes]:
+def _do(
+    run: RunConfig, study: Study, execution: Execution, board: ray.actor.ActorHandle, plugins: Mapping[str, bytes]
+) -> dict[str, bytes]:
     """Do a run on this node. Gives the content of its files by their names."""
     torch.set_num_threads(1)
     quiet()
+    _load(tuple(plugins.items()))
     runner, study = _runner(execution), _as_known(study)
     rows = {own.task.name: own.fingerprint for own in study.data}
     if rows != run.data:
@@ -143,6 +149,15 @@ def _do(run: RunConfig, study: Study, execution: Execution, board: ray.actor.Act
     content = {path.name: path.read_bytes() for path in files}
     runner.store.remove(run.id)
     return content
+
+
+@cache
+def _load(plugins: tuple[tuple[str, bytes], ...]) -> None:
+    """Import the plugins of the process that leads, whose files this node need not have."""
+    folder = Path(tempfile.mkdtemp(prefix="mtl-lora-"))
+    for name, content in plugins:
+        (folder / name).write_bytes(content)
+        load_plugin(folder / name)
 
 
 @cache

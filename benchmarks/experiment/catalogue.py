@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from dataclasses import fields
 from functools import cache
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.plugins import is_plugin, loaded_plugins
 from mtl_lora import METHOD_PLUGINS
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +31,19 @@ def methods() -> dict[str, Listed]:
     plugins = (find_spec(plugin.module) for plugin in entry_points(group=METHOD_PLUGINS))
     files = (Path(spec.origin) for spec in plugins if spec and spec.origin)
     return _registered(*_files("baselines"), *_files("mtl_lora"), *files)
+
+
+def plugin_methods() -> dict[str, Listed]:
+    """Those of files that ``--plugin`` imported."""
+    if not loaded_plugins():
+        return {}
+    from mtl_lora import METHODS
+
+    kinds = {name: kind for name, kind in METHODS.items() if is_plugin(kind.__module__)}
+    return {
+        name: Listed(kind.summary, {f.name: f.default for f in fields(kind) if f.name not in SHARED})
+        for name, kind in kinds.items()
+    }
 
 
 @cache

@@ -16,7 +16,7 @@ from benchmarks.sources import Source
 from benchmarks.suites import recorded_suite
 from mtl_lora.errors import InvalidInput
 
-BESIDE = ("record", "mirror", "features")  # options that say where things are
+BESIDE = ("record", "plugin", "mirror", "features")  # options that say where things are
 
 
 def recorded_study(path: Path, options: StudyOptions) -> Study:

@@ -28,6 +28,7 @@ from benchmarks.experiment.recorded import recorded_study
 from benchmarks.experiment.study import Study
 from benchmarks.experiment.study_options import StudyOptions
 from benchmarks.experiment.tuning import HALVED, REDUCED, Tuning, window
+from benchmarks.plugins import load_plugins
 from benchmarks.records.config import Backbone, Recipe
 from benchmarks.sources import Source
 from benchmarks.suites import find_suite
@@ -37,11 +38,13 @@ from mtl_lora.errors import InvalidInput
 RECIPE = ("epochs", "batch_size", "learning_rate", "warmup", "weight_decay", "scaling", "dropout", "sampling", "temperature")
 TUNED_SEEDS, REDUCED_SEEDS = "0,1,2,3,4", "0,1,2"
 TUNING_SEEDS, HALVING_SEEDS = "100,101", "100,101,102,103"
+WRITTEN_TOKENS = 128  # of an answer in words, unless --answer says otherwise
 Settings = TypeVar("Settings", Recipe, Backbone)
 
 
 def studies(options: StudyOptions) -> list[Study]:
     """What the options ask for: a study for each conflict, one where the data knows none; or that of a recorded run."""
+    load_plugins(options.plugin)
     if options.record is not None:
         return [recorded_study(options.record, options)]
     if options.suite is None:
@@ -129,7 +132,9 @@ def _tuning(options: StudyOptions, preset: Preset, methods: Sequence[MethodChoic
 
 def default_answer_mode(suite: Suite, backbone: Backbone, protocol: str) -> AnswerMode:
     """Heads for classes and grades, pairs of texts read as suits the suite where the backbone is an encoder; for multiple
-    choice an encoder as bi-encoder, generated text with a causal model."""
+    choice an encoder as bi-encoder, generated text with a causal model, as for answers in words."""
+    if suite.written:
+        return Generation(new_tokens=WRITTEN_TOKENS)
     if not suite.choice:
         return Heads(suite.texts) if backbone.pooling == "mean" else Heads()
     if backbone.pooling == "mean":

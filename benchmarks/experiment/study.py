@@ -82,7 +82,7 @@ class Study:
             )
         if self.tuning and any("learning_rate" in choice.recipe for choice in self.methods):
             raise InvalidInput("protocol tuned chooses the learning rate of each method: name none with a method")
-        if self.protocol == "paper" and not isinstance(self.mode, Generation):
+        if self.protocol == "paper" and not (self.suite.choice and isinstance(self.mode, Generation)):
             raise InvalidInput(
                 "protocol paper follows the released commonsense scripts: a causal model that generates answers"
             )

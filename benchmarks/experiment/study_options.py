@@ -17,14 +17,20 @@ Features = Annotated[
 ]
 
 
+Plugins = Annotated[
+    list[Path] | None, typer.Option("--plugin", help="Python file of methods or metrics of your own; or several")
+]
+
+
 @dataclass(frozen=True)
 class StudyOptions:
     """A suite, and what is changed of its preset; None leaves a thing as the preset has it. Or the record of a run."""
 
-    suite: Annotated[str | None, typer.Argument(help="name of a suite, see `mtl-lora list`")] = None
+    suite: Annotated[str | None, typer.Argument(help="a suite of `mtl-lora list`, or a file: my_suite.yaml")] = None
     record: Annotated[
         Path | None, typer.Option("--from", help="record of a run: what that was of, instead of all options that say so")
     ] = None
+    plugin: Plugins = None
     preset: Annotated[str | None, typer.Option(help="backbone, size and recipe, see `mtl-lora list`")] = None
     methods: Annotated[
         str | None, typer.Option(help="all, references, or lora,dora,..; with settings: mtl-lora:up_projections=2")

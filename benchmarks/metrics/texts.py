@@ -70,6 +70,14 @@ def exact_match(texts: Sequence[str], references: References) -> np.ndarray:
     return np.array([float(text.strip().lower() in {a.strip().lower() for a in answers}) for text, answers in pairs])
 
 
+def rouge_l(texts: Sequence[str], references: References) -> np.ndarray:
+    """ROUGE-L's F1 (Lin, 2004) by rouge-score, without stemming; with several answers the best of them."""
+    from rouge_score.rouge_scorer import RougeScorer
+
+    scorer = RougeScorer(["rougeL"])
+    return np.array([scorer.score_multi(own, text)["rougeL"].fmeasure for text, own in zip(texts, references, strict=True)])
+
+
 def cider(texts: Sequence[str], references: References) -> np.ndarray:
     """CIDEr-D by pycocoevalcap (Vedantam et al., 2015); how rare words are is counted in the references."""
     return Cider().compute_score(*_captions(texts, references))[1]
@@ -93,6 +101,7 @@ def _captions(texts: Sequence[str], references: References) -> tuple[dict[int, l
 TEXT_METRICS = (
     TextMetric(name="vqa_accuracy", points=vqa_accuracy),
     TextMetric(name="exact_match", points=exact_match),
+    TextMetric(name="rouge_l", points=rouge_l),
     TextMetric(name="cider", points=cider),
     TextMetric(name="bleu", points=bleu, of_all=True),
 )

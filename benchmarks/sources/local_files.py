@@ -26,11 +26,10 @@ def read_file(path: Path) -> Dataset:
     if not path.is_file():
         raise InvalidInput(f"{path} is not a file")
     with readable(str(path)):
-        if path.suffix == ".parquet":
-            return Dataset(pq.read_table(path))
-        if path.suffix in SEPARATORS:
-            return Dataset.from_list(_table(path, SEPARATORS[path.suffix]))
-        return Dataset.from_list(_lines(path) if path.suffix == ".jsonl" else _list(path.read_bytes(), path))
+        rows = Dataset(pq.read_table(path)) if path.suffix == ".parquet" else Dataset.from_list(_read(path))
+    if not len(rows):
+        raise InvalidInput(f"{path} is empty")
+    return rows
 
 
 def task_rows(task: Task, path: Path) -> Dataset:
@@ -43,12 +42,16 @@ def task_rows(task: Task, path: Path) -> Dataset:
     return rows.remove_columns(task.label_column).add_column(task.label_column, typed)
 
 
+def _read(path: Path) -> list[dict[str, Any]]:
+    if path.suffix in SEPARATORS:
+        return _table(path, SEPARATORS[path.suffix])
+    return _lines(path) if path.suffix == ".jsonl" else _list(path.read_bytes(), path)
+
+
 def _table(path: Path, separator: str) -> list[dict[str, str]]:
     with path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.reader(stream, delimiter=separator, strict=True)
         header, *rows = [row for row in reader if row] or [[]]
-    if not rows:
-        raise InvalidInput(f"{path} is empty")
     if len(set(header)) != len(header):
         raise InvalidInput(f"{path} has two columns of one name: {', '.join(header)}")
     for number, row in enumerate(rows):

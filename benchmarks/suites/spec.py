@@ -53,6 +53,8 @@ class Suite:
             for field in ("choice", "pictures", "conflict"):
                 if (getattr(first, field) in (None, False)) != (getattr(second, field) in (None, False)):
                     yield "tasks", f"{first.name} and {second.name} differ in {field}, which all of them have or none"
+            if not first.pictures and first.written != second.written:
+                yield "tasks", f"{first.name} and {second.name} differ in written, which all of them are or none"
         heads = {task.head_name: task for task in self.tasks}
         for task in self.tasks:
             if (other := heads[task.head_name]).labels != task.labels:
@@ -65,8 +67,8 @@ class Suite:
 
     @property
     def written(self) -> bool:
-        """Whether its tasks are answered in words; all of them or none are."""
-        return self.tasks[0].written
+        """Whether its tasks are answered in words, and asked without pictures; all of them or none are."""
+        return self.tasks[0].written and not self.pictures
 
     @property
     def pictures(self) -> bool:

@@ -1,4 +1,4 @@
-"""A method of another installed package: an entry point names its module, and it is a method like any other."""
+"""A method of another installed package, or of a file of one's own: it is a method like any other."""
 
 from __future__ import annotations
 
@@ -11,9 +11,16 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from tiny_mirror import ENCODER, make_mirror
+from tiny_plugins import forgotten_plugins
 
 from baselines.lora import LoRA
+from benchmarks.plugins import load_plugin
+from benchmarks.records.store import RunStore
+from benchmarks.training.model import method_source
 from mtl_lora import InvalidInput, find_method, register
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 METHOD = """
 from dataclasses import dataclass
@@ -82,11 +89,51 @@ def test_it_is_listed_among_those_beyond_the_paper_without_being_loaded(package:
     assert loaded == "False"
 
 
+@pytest.mark.slow
+def test_a_file_of_ones_own_is_imported_by_worker_processes(tmp_path: Path) -> None:
+    """Two runs at a time: what workers are sent holds a method that only the file defines."""
+    model = make_mirror(tmp_path) / "models" / ENCODER
+    study = [EXAMPLES / "shop.yaml", "--plugin", EXAMPLES / "task_scaled_lora.py", "--methods", "task-scaled-lora"]
+    small = ["--backbone", model, "--targets", "query,value", "--rank", "2", "--epochs", "1", "--precision", "float32"]
+    command = [sys.executable, "-m", "benchmarks.cli", "run", *study, *small, "--seeds", "0,1", "--workers", "2"]
+    subprocess.run([*map(str, command), "--results", str(tmp_path)], check=True, capture_output=True)
+    assert {record.config.method.name for record in RunStore(tmp_path).finished()} == {"task-scaled-lora"}
+    assert len(RunStore(tmp_path).finished()) == 2
+
+
+def test_nodes_of_a_cluster_get_its_content() -> None:
+    content = METHOD.replace("half-lora", "half-lora-of-a-node").encode()
+    with forgotten_plugins():
+        pytest.importorskip("benchmarks.engines.ray")._load((("half.py", content),))
+        assert method_source("half-lora-of-a-node") == hashlib.sha256(content).hexdigest()
+
+
+WRONG = {
+    "of another name": ("x.txt", METHOD, "x.txt is not a Python file"),
+    "a mistake": ("x.py", "import os\n\nos.nothing", "x.py, line 3: AttributeError: module 'os' has no attribute 'nothing'"),
+    "no Python": ("x.py", "def f(:", "x.py, line 1: SyntaxError: "),
+    "a name that is taken": ("x.py", METHOD.replace("half-lora", "lora"), "has the name of one of baselines.lora"),
+    "a part of a method": (
+        "x.py",
+        "from mtl_lora import Method, register\n\n@register\nclass Mine(Method):\n    name = 'mine'\n",
+        "lacks factors, initialise, shapes, summary",
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "said"), WRONG.values(), ids=WRONG)
+def test_a_file_that_cannot_be_imported_is_refused_in_one_line(name: str, content: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(InvalidInput) as refused:
+        load_plugin(tmp_path / name)
+    assert str(tmp_path / name) in str(refused.value) and said in str(refused.value) and "\n" not in str(refused.value)
+
+
 def test_a_name_that_another_method_has_is_refused() -> None:
     @dataclass(frozen=True)
     class Other(LoRA):
         name: ClassVar[str] = "lora"
 
-    with pytest.raises(InvalidInput, match=r"method lora of test_method_plugins has the name of one of baselines\.lora"):
+    with pytest.raises(InvalidInput, match=r"method lora of .*test_method_plugins has the name of one of baselines\.lora"):
         register(Other)
     assert find_method("lora") is LoRA
