@@ -55,7 +55,8 @@ def run(options: StudyOptions, how: GridOptions, results: Results = RESULTS) -> 
     from benchmarks.training.trainer import Execution
 
     asked, store = studies(options), RunStore(results)
-    tuned, execution = asked[0].tuning, Execution(how.accumulation, how.gradient_checkpointing, how.report_to)
+    tuned = asked[0].tuning
+    execution = Execution(how.accumulation, how.gradient_checkpointing, how.report_to, dev_scores=how.dev_scores)
     if tuned and (how.engine == "slurm" or how.shard != "1/1" or not how.wait):
         raise InvalidInput(
             "protocol tuned finds what to run from its trials: instead of shards, --no-wait or a SLURM script start the "

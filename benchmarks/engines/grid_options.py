@@ -21,6 +21,7 @@ class GridOptions:
     per_gpu: Annotated[int, typer.Option(help="runs at a time on each GPU", min=1)] = 1
     retry_failed: Annotated[bool, typer.Option(help="do runs again that diverged or failed")] = False
     again: Annotated[bool, typer.Option(help="do all runs again, finished ones too")] = False
+    dev_scores: Annotated[bool, typer.Option(help="also score on dev after each tenth of training, for the record")] = False
     report_to: Annotated[str, typer.Option(help="of transformers' Trainer: tensorboard, wandb, mlflow, ..")] = "none"
     engine: Annotated[str, typer.Option(help="local, ray: on a cluster, or slurm: a script to submit")] = "local"
     address: Annotated[str, typer.Option(help="of the Ray cluster")] = "auto"

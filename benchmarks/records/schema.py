@@ -68,9 +68,18 @@ class Parameters:
 
 
 @dataclass(frozen=True)
+class DevScores:
+    """Each task's scores on dev, rows set apart from training, at these steps; kept where a run was asked to."""
+
+    steps: tuple[int, ...]
+    scores: dict[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
 class Training:
     """How training went. loss: the mean since the one before, at the steps in loss_steps. seconds: of training since
-    resumed_from_step; evaluation_seconds: of scoring. peak_memory_bytes: on an accelerator, else of the process."""
+    resumed_from_step; evaluation_seconds: of scoring; that of dev_scores is in neither. peak_memory_bytes: on an
+    accelerator, else of the process."""
 
     steps: int
     samples: int
@@ -80,6 +89,7 @@ class Training:
     resumed_from_step: int
     evaluation_seconds: float
     peak_memory_bytes: int
+    dev_scores: DevScores | None = field(default=None, metadata=LATER)
 
 
 @dataclass(frozen=True)

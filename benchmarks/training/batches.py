@@ -30,25 +30,33 @@ def encode(
     for the device shows at once.
     """
 
-    def tokens(rows: Dataset, index: int, training: bool) -> Dataset:
-        encoded = mode.tokens(rows, data[index].task, tokenizer, max_length, training)
-        return encoded.add_column("task_ids", [index] * len(rows))
+    train = [mode.tokens(own.train, own.task, tokenizer, max_length, True) for own in data]
+    return _with_ids(train), encode_scored(data, tokenizer, mode, max_length)
 
-    train = concatenate_datasets([tokens(d.train, i, True) for i, d in enumerate(data)])
-    test = concatenate_datasets([tokens(d.test, i, False) for i, d in enumerate(data)])
-    return train, test.select(np.argsort(-lengths(test), kind="stable"))
+
+def encode_scored(
+    data: Sequence[TaskData], tokenizer: PreTrainedTokenizerBase, mode: AnswerMode, max_length: int
+) -> Dataset:
+    """The test rows of :func:`encode` alone."""
+    test = _with_ids([mode.tokens(own.test, own.task, tokenizer, max_length, False) for own in data])
+    return test.select(np.argsort(-lengths(test), kind="stable"))
+
+
+def _with_ids(tokens: Sequence[Dataset]) -> Dataset:
+    """The rows of all tasks, each with its task's id."""
+    return concatenate_datasets([rows.add_column("task_ids", [i] * len(rows)) for i, rows in enumerate(tokens)])
 
 
 def features_for(
-    data: Sequence[TaskData], mode: AnswerMode, source: Source, train: Dataset, test: Dataset
+    data: Sequence[TaskData], mode: AnswerMode, source: Source, train: Dataset, *scored: Dataset
 ) -> Features | None:
     """The features of the pictures of encoded rows, computed where they are not kept yet; None for a way without any."""
     if not isinstance(mode, VisionLanguage):
         return None
     known = {content: picture for own in data for content, picture in own.pictures.items()}
-    trained, scored = ({content for row in part["pictures"] for content in row} for part in (train, test))
+    trained, *others = ({content for row in part["pictures"] for content in row} for part in (train, *scored))
     features = Features(mode, source)
-    features.compute({content: known[content] for content in sorted(trained | scored)})
+    features.compute({content: known[content] for content in sorted(trained.union(*others))})
     features.measure(sorted(trained))
     return features
 

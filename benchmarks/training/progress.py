@@ -15,7 +15,7 @@ class ProgressReport(TrainerCallback):
 
     def __init__(self, evaluation_batches: int, watch: Watch) -> None:
         self.evaluation_batches, self.watch = evaluation_batches, watch
-        self.scored = 0
+        self.scored, self.training = 0, False
         self.state = TrainerState()
 
     @property
@@ -29,7 +29,10 @@ class ProgressReport(TrainerCallback):
         return [entry["loss"] for entry in self.state.log_history if "loss" in entry]
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self.state = state
+        self.state, self.training = state, True
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self.training = False
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.watch("train", state.global_step, state.max_steps)
@@ -37,5 +40,6 @@ class ProgressReport(TrainerCallback):
     def on_prediction_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self.scored += 1
-        self.watch("evaluate", self.scored, self.evaluation_batches)
+        if not self.training:
+            self.scored += 1
+            self.watch("evaluate", self.scored, self.evaluation_batches)

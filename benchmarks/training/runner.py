@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache, partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,6 +19,7 @@ from transformers import PrinterCallback, set_seed
 from benchmarks.answering.base import TaskModel
 from benchmarks.answering.registry import read_answer_mode
 from benchmarks.answering.vision_language_model import VisionLanguageModel
+from benchmarks.data.splits import TaskData
 from benchmarks.experiment.study import Study
 from benchmarks.records import environment, schema
 from benchmarks.records.config import RunConfig, plain
@@ -24,16 +27,18 @@ from benchmarks.records.schema import RunRecord
 from benchmarks.records.store import RunStore
 from benchmarks.sources import Source
 from benchmarks.suites import all_suites
-from benchmarks.training.batches import Collator, encode, features_for, lengths, schedule
+from benchmarks.training.batches import Collator, encode, encode_scored, features_for, lengths, schedule
 from benchmarks.training.divergence import refuse_diverged
 from benchmarks.training.image_features import Features
 from benchmarks.training.model import FrozenBackbone, build_model, method_source
 from benchmarks.training.predictions import grade_task, read_predictions
 from benchmarks.training.progress import ProgressReport, Watch
 from benchmarks.training.trainer import (
+    EVALUATED,
     AdapterTrainer,
     Execution,
     MarkComplete,
+    Outputs,
     StopAtNaN,
     checkpoint_step,
     last_checkpoint,
@@ -41,7 +46,15 @@ from benchmarks.training.trainer import (
 )
 from mtl_lora import save_trained
 
-Rows = tuple[Dataset, Dataset, Features | None]
+
+class Rows(NamedTuple):
+    """Training and scored rows as tokens, those of dev where they are to be scored meanwhile, and pictures' features."""
+
+    train: Dataset
+    test: Dataset
+    features: Features | None
+    dev: Dataset | None = None
+    dev_data: Sequence[TaskData] = ()
 
 
 class Runner:
@@ -56,13 +69,19 @@ class Runner:
         self._rows: dict[str, Rows] = {}
 
     def rows(self, study: Study, run: RunConfig) -> Rows:
-        """Training and scored rows as tokens, and the features of their pictures."""
+        """The rows of a run."""
         mode, max_length = read_answer_mode(run.answering), run.backbone.max_length
         key = repr((study.source, run.backbone.id, run.backbone.revision, run.data, mode, max_length))
         if key not in self._rows:
             tokenizer = self.tokenizer(study.source, run.backbone.id, run.backbone.revision)
             train, test = encode(study.data, tokenizer, mode, max_length)
-            self._rows[key] = train, test, features_for(study.data, mode, study.source, train, test)
+            if self.execution.dev_scores:
+                dev_data = replace(study, split="dev").data
+                dev = encode_scored(dev_data, tokenizer, mode, max_length)
+                features = features_for([*study.data, *dev_data], mode, study.source, train, test, dev)
+                self._rows[key] = Rows(train, test, features, dev, dev_data)
+            else:
+                self._rows[key] = Rows(train, test, features_for(study.data, mode, study.source, train, test))
         return self._rows[key]
 
     def run(self, study: Study, run: RunConfig, watch: Watch) -> RunRecord:
@@ -82,7 +101,7 @@ class Runner:
         model = build_model(run, study.suite, study.source, self.frozen_backbone)
         mode, recipe = read_answer_mode(run.answering), run.recipe
         tokenizer = self.tokenizer(study.source, run.backbone.id, run.backbone.revision)
-        train, test, features = self.rows(study, run)
+        train, test, features, dev, dev_data = self.rows(study, run)
         if features is not None:
             assert isinstance(model, VisionLanguageModel)
             model.standardise(*features.statistics)
@@ -95,10 +114,19 @@ class Runner:
             model=model,
             args=arguments,
             train_dataset=train.select(order),
+            eval_dataset=dev,
             data_collator=Collator(mode, tokenizer, features),
             callbacks=[self.progress, MarkComplete(), StopAtNaN()],
         )
         trainer.remove_callback(PrinterCallback)
+
+        def grade(outputs: Outputs) -> dict[str, float]:
+            refuse_diverged([], model, outputs if isinstance(outputs, tuple) else (outputs,))
+            assert dev is not None
+            predictions = read_predictions(dev_data, dev, mode, outputs, tokenizer)
+            return {own.task.name: grade_task(own, predictions).score for own in dev_data}
+
+        trainer.grade = grade
         checkpoint = last_checkpoint(self.store.checkpoints(run.id))
         start = time.monotonic()
         if any(p.requires_grad for p in model.parameters()):
@@ -113,10 +141,11 @@ class Runner:
             samples=trainer.state.global_step * recipe.batch_size,
             loss=tuple(losses.values()),
             loss_steps=tuple(losses),
-            seconds=trained - start,
+            seconds=trained - start - trainer.seconds_of_evaluation,
             resumed_from_step=checkpoint_step(checkpoint),
             evaluation_seconds=time.monotonic() - trained,
             peak_memory_bytes=environment.peak_memory(),
+            dev_scores=_dev_scores(trainer.state.log_history, run.tasks),
         )
         record = self._record(study, run, model, predictions, training, arguments.world_size)
         if trainer.is_world_process_zero():
@@ -151,6 +180,15 @@ class Runner:
             method_sha256=method_source(run.method.name),
             own_suite=None if study.suite.name in all_suites() else plain(study.suite),
         )
+
+
+def _dev_scores(log: Sequence[Mapping[str, float]], tasks: Sequence[str]) -> schema.DevScores | None:
+    """What the Trainer's log says of scores on dev; a step that was done again after a kill is there once."""
+    by_step = {int(entry["step"]): entry for entry in log if f"{EVALUATED}{tasks[0]}" in entry}
+    if not by_step:
+        return None
+    scores = {task: tuple(entry[f"{EVALUATED}{task}"] for entry in by_step.values()) for task in tasks}
+    return schema.DevScores(tuple(by_step), scores)
 
 
 def _origin(study: Study) -> Literal["generated", "files", "mirror", "hub"]:

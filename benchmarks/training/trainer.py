@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from accelerate import PartialState
+from datasets import Dataset
 from safetensors import SafetensorError
 from torch import nn
 from transformers import Trainer, TrainerCallback, TrainingArguments
@@ -23,7 +26,9 @@ from benchmarks.records.store import write_whole
 from benchmarks.training.divergence import Diverged
 from mtl_lora import AdaptedModel, InvalidInput, load_trained, save_trained
 
+Outputs = np.ndarray | tuple[np.ndarray, ...]
 CHECKPOINTS_A_RUN = 10
+EVALUATED = "eval_"  # in front of scores in the Trainer's log, which services tell apart by it
 STATE_FILE = "trained.safetensors"
 COMPLETE = "complete"  # a file of sums, written last into a checkpoint: the sha256 of every other file in it
 
@@ -34,6 +39,7 @@ class Execution:
 
     accumulation: micro-batches a step and device. gradient_checkpointing: recompute activations in backward.
     report_to: the service that transformers' Trainer sends losses to. engine, workers: who does them, so many at a time.
+    dev_scores: score on dev too, at the steps at which losses are reported.
     """
 
     accumulation: int = 1
@@ -41,6 +47,7 @@ class Execution:
     report_to: str = "none"
     engine: str = "local"
     workers: int = 1
+    dev_scores: bool = False
 
     def __post_init__(self) -> None:
         there = get_available_reporting_integrations()
@@ -89,6 +96,8 @@ def training_arguments(
         logging_strategy="steps",
         logging_steps=max(total // CHECKPOINTS_A_RUN, 1),
         logging_nan_inf_filter=False,
+        eval_strategy="steps" if execution.dev_scores else "no",
+        eval_steps=max(total // CHECKPOINTS_A_RUN, 1),
         save_strategy="steps",
         save_steps=max(total // CHECKPOINTS_A_RUN, 1),
         save_total_limit=2,
@@ -107,8 +116,21 @@ def training_arguments(
 class AdapterTrainer(Trainer):
     """Trainer whose checkpoints hold the trained tensors alone: the frozen backbone is not written again.
 
-    Where the method gives tensors learning rates of their own, the schedule scales each of them.
+    Where the method gives tensors learning rates of their own, the schedule scales each of them. Evaluation during training
+    is of ``eval_dataset``, by ``grade``: outputs make scores by name. It takes no random numbers from training.
     """
+
+    grade: Callable[[Outputs], dict[str, float]]
+    seconds_of_evaluation = 0.0
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        start = time.monotonic()
+        with torch.random.fork_rng():
+            outputs = self.predict(cast(Dataset, self.eval_dataset)).predictions
+        scores = {f"{EVALUATED}{name}": score for name, score in self.grade(outputs).items()}
+        self.log(scores)
+        self.seconds_of_evaluation += time.monotonic() - start
+        return scores
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         optimizer = super().create_optimizer(model)
