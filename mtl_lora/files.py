@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,26 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mtl_lora.errors import InvalidInput
-from mtl_lora.model import AdaptedModel
+from mtl_lora.method import Method
 
 FORMAT = "mtl-lora trained tensors 2"  # 1 knew the base by its adapted layers alone
+LAYER = re.compile(r"base\.(.+)\.adapter\.[^.]+$")  # a tensor of an adapted layer, and the path of the layer
+
+
+class Adapted(nn.Module):
+    """What a model with adapters says of itself, so that what it trained can be saved."""
+
+    base: Any
+    method: Method
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The names of the tasks; a task's id is its place here."""
+        raise NotImplementedError
+
+    def adapter_parameters(self) -> dict[str, nn.Parameter]:
+        """The adapters' tensors by name: what is optimised, saved and counted."""
+        raise NotImplementedError
 
 
 def save_trained(model: nn.Module, path: Path | str) -> None:
@@ -31,12 +49,8 @@ def save_trained(model: nn.Module, path: Path | str) -> None:
 def load_trained(model: nn.Module, path: Path | str) -> None:
     """Read a file of :func:`save_trained` into a model of the same method, tasks and base; InvalidInput otherwise."""
     trained = trained_tensors(model)
-    try:
-        with safe_open(path, "pt") as file:
-            _refuse_other(path, _description(path, file.metadata() or {}), describe(model))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except (OSError, SafetensorError) as error:
-        raise InvalidInput(f"{path} cannot be read as a safetensors file: {error}") from error
+    held, tensors = read_trained(path)
+    refuse_other(path, held, describe(model))
     differing = trained.keys() ^ tensors.keys() | {
         n for n in trained.keys() & tensors.keys() if trained[n].shape != tensors[n].shape
     }
@@ -47,9 +61,27 @@ def load_trained(model: nn.Module, path: Path | str) -> None:
             parameter.copy_(tensors[name])
 
 
+def tensors_with_a_row_per_task(method: Method) -> set[str]:
+    """Names of the trained tensors that have one row for each task; InvalidInput where tasks lie in tensors otherwise."""
+    two, three = (method.shapes(2, 2, tasks) | method.shared_shapes(tasks) for tasks in (2, 3))
+    differing = {name for name in two if two[name] != three[name]}
+    if any((two[name][0] + 1, *two[name][1:]) != three[name] for name in differing):
+        raise InvalidInput(f"{method.name} has no row for each task, so no task can be added to what was trained")
+    return differing
+
+
+def read_trained(path: Path | str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What a file says it belongs to, and its tensors."""
+    try:
+        with safe_open(path, "pt") as file:
+            return _description(path, file.metadata() or {}), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise InvalidInput(f"{path} cannot be read as a safetensors file: {error}") from error
+
+
 def describe(model: nn.Module) -> dict[str, Any]:
     """What trained tensors belong to: method and settings, tasks, base model."""
-    adapted = next((module for module in model.modules() if isinstance(module, AdaptedModel)), None)
+    adapted = next((module for module in model.modules() if isinstance(module, Adapted)), None)
     if adapted is None:
         raise InvalidInput(f"{type(model).__name__} holds no AdaptedModel, so there is nothing of it to save or load")
     return {
@@ -60,11 +92,14 @@ def describe(model: nn.Module) -> dict[str, Any]:
 
 
 def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """The trained parameters by name, and what heads keep beside them: persistent buffers outside the adapted model."""
-    inside = {id(b) for module in model.modules() if isinstance(module, AdaptedModel) for b in module.buffers()}
+    """Adapters and other trained parameters by name, and what heads keep beside them: persistent buffers outside the
+    adapted model."""
+    adapted = [module for module in model.modules() if isinstance(module, Adapted)]
+    inside = {id(b) for module in adapted for b in module.buffers()}
+    adapters = {id(p) for module in adapted for p in module.adapter_parameters().values()}
     kept = model.state_dict(keep_vars=True)
     buffers = {name: b for name, b in model.named_buffers() if name in kept and id(b) not in inside}
-    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad} | buffers
+    return {name: p for name, p in model.named_parameters() if p.requires_grad or id(p) in adapters} | buffers
 
 
 def _description(path: Path | str, metadata: dict[str, str]) -> dict[str, Any]:
@@ -84,7 +119,7 @@ def _description(path: Path | str, metadata: dict[str, str]) -> dict[str, Any]:
         raise InvalidInput(f"{path} does not say what it belongs to: its metadata are damaged") from error
 
 
-def _refuse_other(path: Path | str, held: dict[str, Any], wanted: dict[str, Any]) -> None:
+def refuse_other(path: Path | str, held: dict[str, Any], wanted: dict[str, Any]) -> None:
     kinds = (
         ("method", "another method", _settings),
         ("tasks", "other tasks", ", ".join),
@@ -99,7 +134,7 @@ def _settings(method: dict[str, Any]) -> str:
     return " ".join([method["name"], *(f"{name}={value}" for name, value in method.items() if name != "name")])
 
 
-def _fingerprint(model: AdaptedModel) -> str:
+def _fingerprint(model: Adapted) -> str:
     """A hash of every weight of the base that is not trained, the same in float32 and bfloat16."""
     digest = hashlib.sha256()
     adapters = {id(parameter) for parameter in model.adapter_parameters().values()}

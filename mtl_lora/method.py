@@ -16,6 +16,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from importlib.metadata import entry_points
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -173,6 +174,7 @@ def stable_softmax(logits: Tensor, temperature: float = 1.0) -> Tensor:
 
 
 METHODS: dict[str, type[Method]] = {}
+METHOD_PLUGINS = "mtl_lora.methods"  # the entry point group in which other packages name their modules of methods
 
 
 def register(method: type[Method]) -> type[Method]:
@@ -188,7 +190,14 @@ def register(method: type[Method]) -> type[Method]:
 
 
 def find_method(name: str) -> type[Method]:
-    """The registered method of that name, or InvalidInput that lists the names there are."""
+    """The method of that name, of this package or of an installed one that has methods (entry points METHOD_PLUGINS).
+
+    Raises:
+        InvalidInput: A line that lists the names there are.
+    """
+    if name not in METHODS:
+        for plugin in entry_points(group=METHOD_PLUGINS):
+            plugin.load()
     if name not in METHODS:
         raise unknown("method", name, sorted(METHODS))
     return METHODS[name]

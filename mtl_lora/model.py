@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,15 +13,16 @@ from torch import Tensor, nn
 
 from mtl_lora.context import TaskContext
 from mtl_lora.errors import InvalidInput
+from mtl_lora.files import LAYER, Adapted, describe, read_trained, refuse_other, tensors_with_a_row_per_task
 from mtl_lora.inputs import BATCH_INPUTS, Args, Kwargs, as_forward, batch_of
 from mtl_lora.layer import AdaptedLinear, generator, new_parameters, refuse_merged
-from mtl_lora.method import Method
+from mtl_lora.method import Method, find_method
 from mtl_lora.rows import prove_rows
 from mtl_lora.targets import ALL_LINEAR, stacked_weights, target_layers, target_names
 from mtl_lora.tasks import require_all
 
 
-class AdaptedModel(nn.Module):
+class AdaptedModel(Adapted):
     """A model whose target layers are adapted by ``method`` for ``tasks``; everything else is frozen.
 
     base: any model of ``nn.Linear`` layers; it is changed in place. targets: names of linear modules, matched at
@@ -59,6 +61,54 @@ class AdaptedModel(nn.Module):
         self.train(base.training)
         self.register_load_state_dict_pre_hook(refuse_merged)  # type: ignore[no-untyped-call] # before any layer is read
         self.context.keep_in_checkpoints(self.base)
+
+    @classmethod
+    def from_trained(
+        cls, base: nn.Module, path: Path | str, new_tasks: Sequence[str] = (), freeze: bool = False
+    ) -> AdaptedModel:
+        """The base adapted as a file of :func:`save_trained` says: its method, tasks and layers, with what was trained.
+
+        Args:
+            base: The model that the file was trained on, not adapted.
+            path: The file, of an adapted model alone (one with heads around it is built first, then ``load_trained``).
+            new_tasks: Tasks added behind those of the file; what a method has for each task starts as in a new model.
+            freeze: Train nothing but what belongs to the new tasks. The rows of old tasks get no gradient; an optimiser
+                that decays weights would still shrink them, so give it a weight decay of 0.
+
+        Raises:
+            InvalidInput: Where file and base do not belong together, or the method has no row for each task.
+        """
+        held, tensors = read_trained(path)
+        settings = dict(held["method"])
+        method = find_method(settings.pop("name"))(**settings)
+        layers = dict.fromkeys(match[1] for name in tensors if (match := LAYER.match(name)))
+        if not layers:
+            raise InvalidInput(
+                f"{path} is of more than an adapted model: build the model it was saved from, and load_trained"
+            )
+        rows = tensors_with_a_row_per_task(method) if new_tasks else set()
+        model = cls(base, method, [*held["tasks"], *new_tasks], list(layers))
+        refuse_other(path, held, describe(model) | {"tasks": held["tasks"]})
+        model._take(tensors, rows, len(held["tasks"]), freeze, path)
+        return model
+
+    @torch.no_grad()
+    def _take(self, tensors: dict[str, Tensor], rows: set[str], known: int, freeze: bool, path: Path | str) -> None:
+        """Copy what was trained. rows: tensors with one row for each task, of which the first ``known`` are given."""
+        parameters = self.adapter_parameters()
+        by_task = {name for name in parameters if name.rpartition(".")[2] in rows}
+        old = {name: p.detach()[:known] if name in by_task else p.detach() for name, p in parameters.items()}
+        tensors = {name: tensor[:known] if name in by_task else tensor for name, tensor in tensors.items()}
+        shapes = {name: tensor.shape for name, tensor in tensors.items()}
+        if differing := {n for n in old.keys() | shapes.keys() if n not in old or shapes.get(n) != old[n].shape}:
+            raise InvalidInput(f"{path} does not fit this base: {min(differing)} differs")
+        for name, tensor in tensors.items():
+            old[name].copy_(tensor)
+        for name, parameter in parameters.items() if freeze else ():
+            if name in by_task:
+                parameter.register_hook(lambda gradient: torch.cat([torch.zeros_like(gradient[:known]), gradient[known:]]))
+            else:
+                parameter.requires_grad_(False)
 
     @property
     def tasks(self) -> tuple[str, ...]:
