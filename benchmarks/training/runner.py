@@ -5,21 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache, partial
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import pandas as pd
-from datasets import Dataset
-from transformers import PrinterCallback, set_seed
+from transformers import PreTrainedTokenizerBase, PrinterCallback, set_seed
 
-from benchmarks.answering.base import TaskModel
+from benchmarks.answering.base import AnswerMode, TaskModel
 from benchmarks.answering.registry import read_answer_mode
 from benchmarks.answering.vision_language_model import VisionLanguageModel
-from benchmarks.data.splits import TaskData
 from benchmarks.experiment.study import Study
 from benchmarks.records import environment, schema
 from benchmarks.records.config import RunConfig, plain
@@ -27,34 +23,22 @@ from benchmarks.records.schema import RunRecord
 from benchmarks.records.store import RunStore
 from benchmarks.sources import Source
 from benchmarks.suites import all_suites
-from benchmarks.training.batches import Collator, encode, encode_scored, features_for, lengths, schedule
+from benchmarks.training.batches import Collator, lengths, schedule
+from benchmarks.training.checkpoints import MarkComplete, checkpoint_step, last_checkpoint
 from benchmarks.training.divergence import refuse_diverged
-from benchmarks.training.image_features import Features
+from benchmarks.training.history import dev_scores, losses_by_step
 from benchmarks.training.model import FrozenBackbone, build_model, method_source
 from benchmarks.training.predictions import grade_task, read_predictions
 from benchmarks.training.progress import ProgressReport, Watch
+from benchmarks.training.rows import Rows, encode_rows
 from benchmarks.training.trainer import (
-    EVALUATED,
     AdapterTrainer,
     Execution,
-    MarkComplete,
     Outputs,
     StopAtNaN,
-    checkpoint_step,
-    last_checkpoint,
     training_arguments,
 )
 from mtl_lora import save_trained
-
-
-class Rows(NamedTuple):
-    """Training and scored rows as tokens, those of dev where they are to be scored meanwhile, and pictures' features."""
-
-    train: Dataset
-    test: Dataset
-    features: Features | None
-    dev: Dataset | None = None
-    dev_data: Sequence[TaskData] = ()
 
 
 class Runner:
@@ -74,14 +58,7 @@ class Runner:
         key = repr((study.source, run.backbone.id, run.backbone.revision, run.data, mode, max_length))
         if key not in self._rows:
             tokenizer = self.tokenizer(study.source, run.backbone.id, run.backbone.revision)
-            train, test = encode(study.data, tokenizer, mode, max_length)
-            if self.execution.dev_scores:
-                dev_data = replace(study, split="dev").data
-                dev = encode_scored(dev_data, tokenizer, mode, max_length)
-                features = features_for([*study.data, *dev_data], mode, study.source, train, test, dev)
-                self._rows[key] = Rows(train, test, features, dev, dev_data)
-            else:
-                self._rows[key] = Rows(train, test, features_for(study.data, mode, study.source, train, test))
+            self._rows[key] = encode_rows(study, tokenizer, mode, max_length, self.execution.dev_scores)
         return self._rows[key]
 
     def run(self, study: Study, run: RunConfig, watch: Watch) -> RunRecord:
@@ -101,41 +78,34 @@ class Runner:
         model = build_model(run, study.suite, study.source, self.frozen_backbone)
         mode, recipe = read_answer_mode(run.answering), run.recipe
         tokenizer = self.tokenizer(study.source, run.backbone.id, run.backbone.revision)
-        train, test, features, dev, dev_data = self.rows(study, run)
-        if features is not None:
+        rows = self.rows(study, run)
+        if rows.features is not None:
             assert isinstance(model, VisionLanguageModel)
-            model.standardise(*features.statistics)
-        order = schedule([len(d.train) for d in study.data], lengths(train), recipe, run.seed)
+            model.standardise(*rows.features.statistics)
+        order = schedule([len(d.train) for d in study.data], lengths(rows.train), recipe, run.seed)
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(self.store.folder / "tensorboard" / run.id)  # the one way to say it
         arguments = training_arguments(run, recipe, self.store.checkpoints(run.id), self.execution, len(order))
-        batches = -(-len(test) // (arguments.eval_batch_size * arguments.world_size))
+        batches = -(-len(rows.test) // (arguments.eval_batch_size * arguments.world_size))
         self.progress = ProgressReport(batches, watch)
         trainer = AdapterTrainer(
             model=model,
             args=arguments,
-            train_dataset=train.select(order),
-            eval_dataset=dev,
-            data_collator=Collator(mode, tokenizer, features),
+            train_dataset=rows.train.select(order),
+            eval_dataset=rows.dev,
+            data_collator=Collator(mode, tokenizer, rows.features),
             callbacks=[self.progress, MarkComplete(), StopAtNaN()],
         )
         trainer.remove_callback(PrinterCallback)
-
-        def grade(outputs: Outputs) -> dict[str, float]:
-            refuse_diverged([], model, outputs if isinstance(outputs, tuple) else (outputs,))
-            assert dev is not None
-            predictions = read_predictions(dev_data, dev, mode, outputs, tokenizer)
-            return {own.task.name: grade_task(own, predictions).score for own in dev_data}
-
-        trainer.grade = grade
+        trainer.grade = partial(_grade_dev, model, rows, mode, tokenizer)
         checkpoint = last_checkpoint(self.store.checkpoints(run.id))
         start = time.monotonic()
         if any(p.requires_grad for p in model.parameters()):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         trained = time.monotonic()
-        outputs = trainer.predict(test).predictions
-        losses = {int(entry["step"]): entry["loss"] for entry in trainer.state.log_history if "loss" in entry}
+        outputs = trainer.predict(rows.test).predictions
+        losses = losses_by_step(trainer.state.log_history)
         refuse_diverged(losses.values(), model, outputs if isinstance(outputs, tuple) else (outputs,))
-        predictions = read_predictions(study.data, test, mode, outputs, tokenizer)
+        predictions = read_predictions(study.data, rows.test, mode, outputs, tokenizer)
         training = schema.Training(
             steps=trainer.state.global_step,
             samples=trainer.state.global_step * recipe.batch_size,
@@ -145,7 +115,7 @@ class Runner:
             resumed_from_step=checkpoint_step(checkpoint),
             evaluation_seconds=time.monotonic() - trained,
             peak_memory_bytes=environment.peak_memory(),
-            dev_scores=_dev_scores(trainer.state.log_history, run.tasks),
+            dev_scores=dev_scores(trainer.state.log_history, run.tasks),
         )
         record = self._record(study, run, model, predictions, training, arguments.world_size)
         if trainer.is_world_process_zero():
@@ -182,13 +152,14 @@ class Runner:
         )
 
 
-def _dev_scores(log: Sequence[Mapping[str, float]], tasks: Sequence[str]) -> schema.DevScores | None:
-    """What the Trainer's log says of scores on dev; a step that was done again after a kill is there once."""
-    by_step = {int(entry["step"]): entry for entry in log if f"{EVALUATED}{tasks[0]}" in entry}
-    if not by_step:
-        return None
-    scores = {task: tuple(entry[f"{EVALUATED}{task}"] for entry in by_step.values()) for task in tasks}
-    return schema.DevScores(tuple(by_step), scores)
+def _grade_dev(
+    model: TaskModel, rows: Rows, mode: AnswerMode, tokenizer: PreTrainedTokenizerBase, outputs: Outputs
+) -> dict[str, float]:
+    """Each task's score on dev; Diverged where an output is no number."""
+    refuse_diverged([], model, outputs if isinstance(outputs, tuple) else (outputs,))
+    assert rows.dev is not None
+    predictions = read_predictions(rows.dev_data, rows.dev, mode, outputs, tokenizer)
+    return {own.task.name: grade_task(own, predictions).score for own in rows.dev_data}
 
 
 def _origin(study: Study) -> Literal["generated", "files", "mirror", "hub"]:

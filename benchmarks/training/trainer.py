@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import time
 from collections.abc import Callable
@@ -13,7 +11,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from datasets import Dataset
 from safetensors import SafetensorError
 from torch import nn
@@ -22,15 +19,13 @@ from transformers.integrations import get_available_reporting_integrations
 
 from benchmarks.records import schema
 from benchmarks.records.config import Recipe, RunConfig
-from benchmarks.records.store import write_whole
 from benchmarks.training.divergence import Diverged
+from benchmarks.training.history import EVALUATED
 from mtl_lora import AdaptedModel, InvalidInput, load_trained, save_trained
 
 Outputs = np.ndarray | tuple[np.ndarray, ...]
 CHECKPOINTS_A_RUN = 10
-EVALUATED = "eval_"  # in front of scores in the Trainer's log, which services tell apart by it
 STATE_FILE = "trained.safetensors"
-COMPLETE = "complete"  # a file of sums, written last into a checkpoint: the sha256 of every other file in it
 
 
 @dataclass(frozen=True)
@@ -166,18 +161,6 @@ class AdapterTrainer(Trainer):
         load_trained(self.model, Path(resume_from_checkpoint) / STATE_FILE)
 
 
-class MarkComplete(TrainerCallback):
-    """Marks a checkpoint once all of it is on disk, so that one cut short or damaged is never resumed from."""
-
-    def on_save(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
-        PartialState().wait_for_everyone()  # each process writes the state of its random numbers
-        if args.should_save:
-            assert args.output_dir is not None
-            checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            sums = json.dumps(_sums(checkpoint))
-            write_whole(checkpoint / COMPLETE, lambda temporary: temporary.write_text(sums, encoding="utf-8"))
-
-
 class StopAtNaN(TrainerCallback):
     """Ends a run whose loss is no number, rather than train it to the end."""
 
@@ -185,25 +168,3 @@ class StopAtNaN(TrainerCallback):
         loss = kwargs["logs"].get("loss", 0.0)
         if not np.isfinite(loss):
             raise Diverged(f"the loss became {loss}")
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """The latest checkpoint of a run that is whole, or None."""
-    marked = sorted((path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}")), key=checkpoint_step, reverse=True)
-    return next((path for path in marked if (path / COMPLETE).read_bytes() == json.dumps(_sums(path)).encode()), None)
-
-
-def _sums(checkpoint: Path) -> dict[str, str]:
-    """The sha256 of every file of a checkpoint but the mark, each of them on disk for good."""
-    sums = {}
-    for file in sorted(checkpoint.iterdir()):
-        if file.name != COMPLETE:
-            with file.open("rb") as stream:
-                os.fsync(stream.fileno())
-                sums[file.name] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return sums
-
-
-def checkpoint_step(checkpoint: Path | None) -> int:
-    """The step a checkpoint was written after; 0 for none."""
-    return int(checkpoint.name.partition("-")[2]) if checkpoint else 0

@@ -11,7 +11,7 @@ from tiny_cli import mtl_lora, predictions, run_arguments
 from tiny_mirror import make_mirror
 
 from benchmarks.records.store import RunStore
-from benchmarks.training.trainer import COMPLETE, MarkComplete, checkpoint_step, last_checkpoint
+from benchmarks.training.checkpoints import COMPLETE, MarkComplete, checkpoint_step, last_checkpoint
 
 FILES = ("trained.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")
 

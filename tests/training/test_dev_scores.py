@@ -11,7 +11,7 @@ from tiny_mirror import make_mirror
 
 from benchmarks.records.schema import RunRecord
 from benchmarks.records.store import RunStore
-from benchmarks.training.trainer import MarkComplete
+from benchmarks.training.checkpoints import MarkComplete
 
 TASKS = ("--methods", "mtl-lora", "--tasks", "rte,mrpc,stsb", "--budget", "16000")
 

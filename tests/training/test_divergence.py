@@ -31,7 +31,7 @@ CAUSAL_MODEL = ["--preset", "paper", "--backbone", CAUSAL, "--budget", "16900", 
 PICTURES = ["--backbone", SEQ2SEQ, "--targets", "q_proj", "--budget", "2600", "--max-length", "20"]
 MODES = {
     "heads": ["nlu", *HEADS],
-    "pairs": ["commonsense", *HEADS[:4], "--tasks", "piqa", "--budget", "9000"],
+    "bi-encoder": ["commonsense", *HEADS[:4], "--tasks", "piqa", "--budget", "9000"],
     "likelihood": ["commonsense", *CAUSAL_MODEL, "--tasks", "piqa", "--answer", "likelihood"],
     "generation": ["commonsense", *CAUSAL_MODEL, "--tasks", "piqa", "--answer", "generation:new_tokens=4"],
     "pictures": [

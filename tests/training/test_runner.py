@@ -21,7 +21,7 @@ from benchmarks.metrics.base import Rows
 from benchmarks.records.store import RunStore
 from benchmarks.scoring.evaluate import task_score
 from benchmarks.suites import find_suite
-from benchmarks.training.trainer import MarkComplete
+from benchmarks.training.checkpoints import MarkComplete
 from reports.evidence.comparison import t_interval
 
 
