@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from sklearn.decomposition import PCA
 from sklearn.metrics import silhouette_score
 from torch import Tensor
 
@@ -92,7 +93,7 @@ def plane(vectors: Tensor) -> tuple[Tensor, Tensor]:
 
     The largest loading of an axis is positive, which leaves one answer.
     """
-    centred = F.pad(vectors - vectors.mean(0), (0, max(2 - vectors.shape[1], 0)))  # of rank 1 the second axis is empty
-    _, spread, axes = torch.linalg.svd(centred, full_matrices=False)
-    signs = axes.gather(1, axes.abs().argmax(1, keepdim=True)).sign()
-    return centred @ (signs * axes)[:2].T, (spread.square() / spread.square().sum())[:2]
+    wide_enough = F.pad(vectors, (0, max(2 - vectors.shape[1], 0)))  # of rank 1 the second axis is empty
+    components = PCA(2, svd_solver="full")
+    points = components.fit_transform(wide_enough.numpy())
+    return torch.from_numpy(points), torch.from_numpy(components.explained_variance_ratio_)
