@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from benchmarks.experiment.methods import REFERENCES, order_for_display
+from benchmarks.experiment.catalogue import methods
+from benchmarks.experiment.methods import REFERENCES, beyond, order_for_display
 from benchmarks.experiment.tuning import TUNED
 from benchmarks.records.config import RunConfig, Setting, plain
 from benchmarks.records.schema import FailureRecord, RunRecord
@@ -47,10 +48,12 @@ class Cell:
 class Entry:
     """One method at one budget: a column of a table, a point of the plot.
 
-    parameters: trained ones, without the heads. A reference stands outside the budget, or at none (0).
+    parameters: trained ones, without the heads. A reference stands outside the budget, or at none (0). place: of its method
+    among those beyond the paper, by which figures tell these apart; None for one of the paper and for a reference.
     """
 
     label: str
+    place: int | None
     reference: bool
     budget: int
     rank: int
@@ -145,11 +148,19 @@ def compare(records: list[RunRecord], failures: Sequence[FailureRecord] = ()) ->
         if record.config.stage == "trial":
             continue
         groups.setdefault(_common(record.config), []).append(record)
+    places = _places(records)
     ordered = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
     unfinished: dict[str, list[FailureRecord]] = {}
     for failure in failures:
         unfinished.setdefault(_common(failure.config), []).append(failure)
-    return [_comparison(_latest(group), unfinished.get(key, [])) for key, group in ordered]
+    return [_comparison(_latest(group), unfinished.get(key, []), places) for key, group in ordered]
+
+
+def _places(records: Sequence[RunRecord]) -> dict[str, int]:
+    """Of the methods beyond the paper: those registered here come first, whatever the records hold."""
+    registered = beyond(methods())
+    others = beyond({record.config.method.name for record in records} - {*registered})
+    return {name: place for place, name in enumerate([*registered, *others])}
 
 
 def _latest(records: list[RunRecord]) -> list[RunRecord]:
@@ -235,7 +246,7 @@ def t_interval(spread: float, count: int) -> float:
     return float(stats.t.ppf(0.975, count - 1)) * spread / count**0.5
 
 
-def _comparison(records: list[RunRecord], failures: list[FailureRecord]) -> Comparison:
+def _comparison(records: list[RunRecord], failures: list[FailureRecord], places: dict[str, int]) -> Comparison:
     config = _of_all(records[0].config)
     labels = order_for_display({r.config.method.label for r in records})
     budgets = sorted({r.config.budget for r in records})
@@ -248,7 +259,7 @@ def _comparison(records: list[RunRecord], failures: list[FailureRecord]) -> Comp
         for budget in budgets:
             own = [r for r in records if (r.config.budget, r.config.method.label) == (budget, label)]
             if own:
-                entries.append(_entry(label, budget, config.tasks, groups, own))
+                entries.append(_entry(label, budget, places.get(own[0].config.method.name), config.tasks, groups, own))
     scores = records[0].scores
     return Comparison(
         config=config,
@@ -262,11 +273,19 @@ def _comparison(records: list[RunRecord], failures: list[FailureRecord]) -> Comp
     )
 
 
-def _entry(label: str, budget: int, tasks: tuple[str, ...], groups: dict[str, list[str]], records: list[RunRecord]) -> Entry:
+def _entry(
+    label: str,
+    budget: int,
+    place: int | None,
+    tasks: tuple[str, ...],
+    groups: dict[str, list[str]],
+    records: list[RunRecord],
+) -> Entry:
     records = sorted(records, key=lambda r: r.config.seed)
     parameters = records[0].parameters
     return Entry(
         label=label,
+        place=place,
         reference=records[0].config.method.name in REFERENCES,
         budget=budget,
         rank=records[0].config.method.rank,

@@ -16,7 +16,7 @@ from benchmarks.experiment.methods import order_for_display
 from reports.evidence.comparison import PLAIN, Cell, Comparison, Entry
 from reports.evidence.differences import Difference
 from reports.evidence.significance import PairedTests
-from reports.figures.style import PARAMETERS, Figure, bars, look, save, short, style, subject
+from reports.figures.style import PARAMETERS, STYLES, Figure, bars, look, save, short, style, subject
 
 COLUMNS = 4  # panels side by side
 
@@ -32,9 +32,7 @@ def parameters_against_score(comparison: Comparison, folder: Path, name: str) ->
         for entry in comparison.entries:
             if entry.budget:
                 seeds = [*entry.by_seed.values()]
-                axes.scatter(
-                    [entry.parameters] * len(seeds), seeds, s=12, color=look(entry.name)[0], alpha=0.5, linewidths=0
-                )
+                axes.scatter([entry.parameters] * len(seeds), seeds, s=12, color=look(entry)[0], alpha=0.5, linewidths=0)
         axes.set_xlabel("trained adapter parameters")
         axes.set_ylabel("mean score of the suite (%)")
         axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
@@ -51,7 +49,7 @@ def scores_of_seeds(comparison: Comparison, folder: Path, name: str) -> Figure:
     with plt.rc_context(PARAMETERS):
         figure, axes = plt.subplots(figsize=(7.6, 1.1 + 0.32 * len(entries)), constrained_layout=True)
         for y, entry in enumerate(entries):
-            colour, marker = look(entry.name)
+            colour, marker = look(entry)
             bar: dict[str, Any] = {
                 "xerr": entry.score.interval,
                 "color": colour,
@@ -217,7 +215,7 @@ def conflict_against_score(family: list[Comparison], tests: dict[int, list[Paire
             upper, lower = panels[:, column]
             _across(upper, family, tests[budget], lambda _, entry: (entry.score.mean, entry.score.interval))
             _across(lower, family, tests[budget], _advantage)
-            lower.axhline(0, color=look(PLAIN)[0], linewidth=1.5)
+            lower.axhline(0, color=STYLES[PLAIN][0], linewidth=1.5)
             upper.set_title(f"{short(budget)} adapter parameters")
             lower.set_xlabel("conflict between the tasks")
             lower.set_xticks([comparison.conflict for comparison in family])

@@ -21,7 +21,7 @@ from reports.tables.table import plain_name
 if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType
 
-# Colours of Okabe and Ito that the colour-blind tell apart, and a marker besides.
+# Colours of Okabe and Ito that the colour-blind tell apart, and a marker besides; by method.
 STYLES = {
     "lora": ("#0072B2", "o"),
     "dora": ("#56B4E9", "s"),
@@ -33,7 +33,10 @@ STYLES = {
     "lora-larger": ("#004466", "p"),
     "full": ("#666666", "*"),
 }
-# For methods that have no style of their own, and for tasks: Okabe and Ito's colours first, markers where these run out.
+# For all other methods, by their place: Tol's muted colours, made for the colour-blind too, and markers that none above has.
+OTHER_COLOURS = ("#CC79A7", "#332288", "#999933", "#882255", "#44AA99", "#AA4499", "#117733", "#CC6677", "#DDCC77")
+OTHER_MARKERS = "Xh<>d8H"  # 7 with 9 colours: 63 methods look different
+# For tasks: Okabe and Ito's colours first, markers where these run out.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000", "#999999")
 MARKERS = "osD^vPX"  # 7 with 8 colours: 56 tasks look different
 VERDICTS = {BETTER: ("#0B7A3B", "^"), EQUIVALENT: ("#0072B2", "s"), WORSE: ("#B3261E", "v"), UNDECIDED: ("#777777", "o")}
@@ -95,15 +98,16 @@ def save(drawing: Drawing, folder: Path, name: str, caption: str, alt: str = "")
     return Figure(name, caption, (folder / f"{name}.svg").read_text(encoding="utf-8"), alt or caption)
 
 
-def look(name: str) -> tuple[str, str]:
-    """Colour and marker of a method; one that is new here gets its own by its name."""
-    number = crc32(name.encode())
-    return STYLES.get(name) or (COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)])
+def look(entry: Entry) -> tuple[str, str]:
+    """Colour and marker of a method, which no other one has."""
+    if entry.place is None:
+        return STYLES[entry.name]
+    return OTHER_COLOURS[entry.place % len(OTHER_COLOURS)], OTHER_MARKERS[entry.place % len(OTHER_MARKERS)]
 
 
 def style(entry: Entry) -> dict[str, Any]:
     """Of a method's line with error bars."""
-    colour, marker = look(entry.name)
+    colour, marker = look(entry)
     line = "--" if entry.reference else "-"
     return {"color": colour, "marker": marker, "linestyle": line, "label": entry.label, "capsize": 3, "linewidth": 1.5}
 

@@ -16,7 +16,7 @@ def score_against_rate(arms: Sequence[Tuned], about: str, folder: Path, name: st
     with plt.rc_context(PARAMETERS):
         figure, axes = plt.subplots(figsize=(7.6, 4.6), constrained_layout=True)
         for arm in arms:
-            colour, marker = look(arm.entry.name)
+            colour, marker = look(arm.entry)
             line = "--" if arm.entry.reference else "-"
             own = [candidate for candidate in arm.seeds if candidate.value == arm.choice.value]
             curve = {candidate.learning_rate: arm.means[candidate] for candidate in own if candidate in arm.means}
@@ -42,7 +42,7 @@ def best_of(arms: Sequence[Tuned], about: str, folder: Path, name: str) -> Figur
     with plt.rc_context(PARAMETERS):
         figure, axes = plt.subplots(figsize=(7.6, 4.2), constrained_layout=True)
         for arm in arms:
-            colour, marker = look(arm.entry.name)
+            colour, marker = look(arm.entry)
             counts = range(1, len(arm.seeds) + 1)
             line = "--" if arm.entry.reference else "-"
             axes.plot(counts, [arm.best_of(k) for k in counts], line, color=colour, marker=marker, label=arm.entry.label)
@@ -61,7 +61,7 @@ def tuned_against_default(arms: Sequence[Tuned], about: str, folder: Path, name:
     with plt.rc_context(PARAMETERS):
         figure, axes = plt.subplots(figsize=(7.6, 1.1 + 0.32 * len(arms)), constrained_layout=True)
         for y, arm in enumerate(arms):
-            colour, _ = look(arm.entry.name)
+            colour, _ = look(arm.entry)
             tuned, default = arm.best, arm.at(arm.default)
             if default is not None:
                 axes.plot([default, tuned], [y, y], color=colour, linewidth=1.5)
