@@ -10,6 +10,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["MTL_LORA_WORKERS"] = "1"  # starting one takes longer than most tests
 
 import pytest
+from tiny_mirror import make_mirror
 from tiny_models import ALL_METHODS, method_id
 
 from benchmarks.scoring import evaluate
@@ -26,6 +27,12 @@ def method(request: pytest.FixtureRequest) -> Method:
 def folding(request: pytest.FixtureRequest) -> Method:
     """Every method whose tasks fold to a plain LoRA."""
     return request.param
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny mirror; what changes something in it copies it first."""
+    return make_mirror(tmp_path_factory.mktemp("mirror"))
 
 
 RESAMPLES = evaluate.BOOTSTRAP_RESAMPLES

@@ -16,18 +16,13 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 from tiny_cli import mtl_lora, predictions, run_arguments
-from tiny_mirror import ENCODER, NO_DROPOUT, make_mirror
+from tiny_mirror import ENCODER, NO_DROPOUT
 from transformers import AutoModel, AutoTokenizer
 
 from benchmarks.records.store import RunStore
 from benchmarks.suites import find_suite
 
 TASKS = {task.name: task for task in find_suite("nlu").tasks}
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_mirror(tmp_path_factory.mktemp("mirror"))
 
 
 @pytest.fixture(scope="module")

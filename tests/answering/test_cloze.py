@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from datasets import Dataset
 from tiny_cli import mtl_lora
-from tiny_mirror import CAUSAL, TEST_ROWS, make_mirror
+from tiny_mirror import CAUSAL, TEST_ROWS
 from tiny_models import LLAMA_TARGETS, TASKS, randomise_adapters, tiny_llama
 from transformers import (
     AutoModelForCausalLM,
@@ -189,11 +189,6 @@ def test_generation_ends_when_every_row_has_ended() -> None:
     made = model(ids, torch.ones_like(ids), torch.tensor([0, 0]))["predictions"]
     assert len(steps) == 4
     assert made[:, :5].tolist() == [[9, 7, 7, 7, 7], [9, 9, 9, 7, 7]] and made.shape == (2, 20)
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_mirror(tmp_path_factory.mktemp("mirror"))
 
 
 @pytest.mark.parametrize("norm", ["characters", "tokens", "none"])

@@ -8,18 +8,12 @@ from pathlib import Path
 
 import pytest
 from tiny_cli import mtl_lora, run_arguments
-from tiny_mirror import make_mirror
 
 from benchmarks.records import leases
 from benchmarks.records.leases import Leases, read_lease
 from benchmarks.records.store import RunStore
 
 METHODS = ["--methods", "lora,heads-only,mtl-lora", "--tasks", "rte,stsb"]
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_mirror(tmp_path_factory.mktemp("mirror"))
 
 
 @pytest.fixture

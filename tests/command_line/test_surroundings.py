@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_cli import mtl_lora, run_arguments
-from tiny_mirror import make_mirror
+from tiny_study import study
 
 from benchmarks.records import environment
 from benchmarks.records.store import RunStore, write_whole
@@ -23,11 +23,6 @@ from benchmarks.sources.location import cache_folder
 from benchmarks.suites import find_suite
 from benchmarks.training.memory import ADVICE, out_of_memory
 from mtl_lora import InvalidInput
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_mirror(tmp_path_factory.mktemp("mirror"))
 
 
 def arguments(tiny: Path, results: Path) -> list[str]:
@@ -112,12 +107,13 @@ def test_texts_that_are_not_utf_8(
     assert "line 2 is not text in UTF-8" in line
 
 
-def test_a_terminal_that_cannot_show_every_sign(finished: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_that_cannot_show_every_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study(tmp_path, {"lora": {0: 0.5, 1: 0.5}, "dora": {0: 0.6, 1: 0.6}})
     shown = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr("sys.stdout", shown)
-    assert mtl_lora("report", "--results", finished.folder, "--out", tmp_path) == 0
+    assert mtl_lora("report", "--results", tmp_path) == 0
     shown.flush()
-    assert b"Nothing to compare" in shown.buffer.getvalue()
+    assert b" 60.0 (+10.0 ? " in shown.buffer.getvalue()
 
 
 def test_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,6 @@ import psutil
 import pytest
 import torch
 from tiny_cli import mtl_lora, predictions, run_arguments
-from tiny_mirror import make_mirror
 
 from benchmarks.answering.base import TaskModel
 from benchmarks.records.config import RunConfig
@@ -24,11 +23,6 @@ from mtl_lora import InvalidInput
 
 METHODS = ["lora", "dora", "multilora", "moelora", "mtl-lora"]
 REFERENCES = "all,references"
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_mirror(tmp_path_factory.mktemp("mirror"))
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ import pandas as pd
 import psutil
 import pytest
 from tiny_cli import predictions, run_arguments
-from tiny_mirror import make_mirror
 
 from benchmarks.records.store import RunStore
 
@@ -21,11 +20,6 @@ KILLS = 20
 GRID = ["--methods", "lora,dora,multilora,moelora,mtl-lora,heads-only", "--seeds", "0,1", "--workers", "2"]
 
 pytestmark = pytest.mark.soak
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_mirror(tmp_path_factory.mktemp("mirror"))
 
 
 def start(tiny: Path, results: Path) -> subprocess.Popen:

@@ -11,7 +11,6 @@ import pandas as pd
 import psutil
 import pytest
 from tiny_cli import mtl_lora, predictions, run_arguments
-from tiny_mirror import make_mirror
 
 from benchmarks.records.store import RunStore
 
@@ -19,11 +18,6 @@ ray_cluster = pytest.importorskip("ray.cluster_utils")
 pytestmark = pytest.mark.soak
 GRID = ["--methods", "lora,dora,multilora,moelora,mtl-lora,full", "--engine", "ray", "--address"]
 NODE = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_mirror(tmp_path_factory.mktemp("mirror"))
 
 
 @pytest.fixture(scope="module")

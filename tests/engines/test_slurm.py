@@ -8,16 +8,9 @@ import shlex
 import subprocess
 from pathlib import Path
 
-import pytest
 from tiny_cli import mtl_lora, run_arguments
-from tiny_mirror import make_mirror
 
 from benchmarks.records.store import RunStore
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_mirror(tmp_path_factory.mktemp("mirror"))
 
 
 def test_the_jobs_of_a_script_do_every_run_once(tiny: Path, tmp_path: Path) -> None:

@@ -11,18 +11,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tiny_cli import mtl_lora, run_arguments
-from tiny_mirror import CAUSAL, ENCODER, NO_DROPOUT, make_mirror, make_tokenizer
+from tiny_mirror import CAUSAL, ENCODER, NO_DROPOUT, make_tokenizer
 
 from benchmarks.records.store import RunStore
 from benchmarks.sources import Source
 
 Tensors = dict[str, torch.Tensor]
 WORDS = "embeddings.word_embeddings.weight"
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_mirror(tmp_path_factory.mktemp("mirror"))
 
 
 @pytest.fixture

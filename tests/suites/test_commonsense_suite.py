@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from tiny_cli import mtl_lora, predictions
-from tiny_mirror import CAUSAL, ENCODER, NO_DROPOUT, TEST_ROWS, make_mirror
+from tiny_mirror import CAUSAL, ENCODER, NO_DROPOUT, TEST_ROWS
 
 from benchmarks.experiment.protocols import RELEASED
 from benchmarks.records.store import RunStore
@@ -17,11 +17,6 @@ from benchmarks.records.store import RunStore
 FAST = ["--epochs", "1", "--batch-size", "16", "--learning-rate", "0.01", "--precision", "float32", "--budget", "16500"]
 ENCODED = ["--backbone", ENCODER, "--targets", "query,value,dense", *FAST]
 GENERATED = ["--backbone", CAUSAL, "--pooling", "last", "--targets", "q_proj,k_proj,v_proj,o_proj,up_proj,down_proj", *FAST]
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_mirror(tmp_path_factory.mktemp("mirror"))
 
 
 def run(tiny: Path, results: Path, *options: str) -> list[dict]:
@@ -107,27 +102,42 @@ def test_predict_gives_the_answers_of_the_record(options: list[str], tiny: Path,
 BAD = {
     "heads": (
         ["commonsense", *ENCODED, "--answer", "heads"],
-        "answered by: bi-encoder, likelihood, cloze, generation; not by",
+        "suite commonsense is answered by: bi-encoder, likelihood, cloze, generation; not by heads",
     ),
     "pairs": (["nlu", *ENCODED, "--answer", "pairs"], "suite nlu is answered by: heads; not by bi-encoder"),
-    "encoder": (["commonsense", *ENCODED, "--answer", "generation"], "generation needs a language model"),
+    "encoder": (
+        ["commonsense", *ENCODED, "--answer", "generation"],
+        "generation needs a language model; "
+        "tiny/encoder is an encoder, read by its mean ("
+        "--pooling last for a language model; "
+        "multiple choice: --answer bi-encoder)",
+    ),
     "way": (
         ["commonsense", *ENCODED, "--answer", "guess"],
-        "unknown answer mode 'guess'; known: heads, bi-encoder, likelihood",
+        "unknown answer mode 'guess'; known: heads, bi-encoder, likelihood, cloze, generation, vision-language",
     ),
-    "setting": (["commonsense", *GENERATED, "--answer", "generation:beams=4"], "unknown setting of generation 'beams'"),
+    "setting": (
+        ["commonsense", *GENERATED, "--answer", "generation:beams=4"],
+        "unknown setting of generation 'beams'; known: loss, prompt, match, new_tokens",
+    ),
     "loss": (["commonsense", *GENERATED, "--answer", "generation:loss=none"], "unknown loss 'none'; known: response, all"),
     "texts": (["nlu", *ENCODED, "--answer", "heads:texts=x"], "unknown reading of texts 'x'; known: together, apart"),
     "protocol": (
         ["commonsense", *ENCODED, "--protocol", "mine"],
-        "unknown protocol 'mine'; known: matched, tuned",
+        "unknown protocol 'mine'; known: matched, tuned, tuned-reduced, tuned-halved, paper",
     ),
-    "budget": (["commonsense", *GENERATED, "--protocol", "paper"], "--budget goes with other protocols"),
+    "budget": (
+        ["commonsense", *GENERATED, "--protocol", "paper"],
+        "protocol paper has the released rank: --budget goes with other protocols",
+    ),
     "method": (
         ["commonsense", *GENERATED[:-2], "--protocol", "paper", "--methods", "full"],
         "unknown method of protocol paper 'full'; known: lora, dora, multilora, moelora, mtl-lora",
     ),
-    "paper": (["commonsense", *ENCODED[:-2], "--protocol", "paper"], "a causal model that generates answers"),
+    "paper": (
+        ["commonsense", *ENCODED[:-2], "--protocol", "paper"],
+        "protocol paper follows the released commonsense scripts: a causal model that generates answers",
+    ),
 }
 
 
@@ -136,7 +146,7 @@ def test_bad_input_is_one_line_and_status_2(case: str, tiny: Path, tmp_path: Pat
     arguments, message = BAD[case]
     assert mtl_lora("run", *arguments, "--mirror", tiny, "--results", tmp_path) == 2
     shown = capfd.readouterr().err.strip().splitlines()
-    assert len(shown) == 1 and message in shown[0], shown
+    assert len(shown) == 1 and shown[0] == f"mtl-lora: {message}", shown
     assert not list(tmp_path.glob("runs/*"))
 
 

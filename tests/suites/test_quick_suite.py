@@ -70,8 +70,9 @@ def test_the_report_shows_domains_conflict_and_references(
     ):
         assert wanted in text, wanted
     drawn = {path.stem for path in (tmp_path / "figures").glob("*.png")}
-    assert {"quick-conflict", *(f"samples-quick-caption-{reader}" for reader in READERS)} <= drawn
-    assert sum(name.startswith("quick-") and name.endswith("-parameters") for name in drawn) == 2
+    of_first = {f"quick-conflict-0-{kind}" for kind in ("parameters", "parameters-tasks", "matrix")}
+    others = {"forest", "quick-conflict", "quick-conflict-1-parameters"}
+    assert drawn == of_first | others | {f"samples-quick-caption-{reader}" for reader in READERS}
     table = pd.read_csv(tmp_path / "tables" / "scores.csv")
     assert set(table["conflict"]) == {0.0, 1.0} and len(table) == 2 * (2 * 3 + 2) * 9
 

@@ -8,17 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from tiny_cli import mtl_lora, predictions, run_arguments
-from tiny_mirror import make_mirror
 
 from benchmarks.records.store import RunStore
 from benchmarks.training.checkpoints import COMPLETE, MarkComplete, checkpoint_step, last_checkpoint
 
 FILES = ("trained.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_mirror(tmp_path_factory.mktemp("mirror"))
 
 
 def arguments(tiny: Path, results: Path) -> list[str]:

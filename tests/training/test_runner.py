@@ -15,19 +15,17 @@ import pandas as pd
 import pytest
 from safetensors.torch import load_file, save_file
 from tiny_cli import FAST, mtl_lora, predictions, run_arguments
-from tiny_mirror import CAUSAL, ENCODER, NO_DROPOUT, TEST_ROWS, make_mirror
+from tiny_mirror import CAUSAL, ENCODER, NO_DROPOUT, TEST_ROWS
 
+from benchmarks.experiment.catalogue import methods
 from benchmarks.metrics.base import Rows
 from benchmarks.records.store import RunStore
 from benchmarks.scoring.evaluate import task_score
 from benchmarks.suites import find_suite
 from benchmarks.training.checkpoints import MarkComplete
-from reports.evidence.comparison import t_interval
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_mirror(tmp_path_factory.mktemp("mirror"))
+from reports.evidence.comparison import compare, t_interval
+from reports.evidence.results import Results
+from reports.evidence.significance import paired_tests
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +223,17 @@ def test_list_names_everything(capsys: pytest.CaptureFixture) -> None:
 
 def test_report_renders_what_the_records_say(finished: RunStore, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert mtl_lora("report", "--results", finished.folder, "--out", tmp_path) == 0
-    assert "written: " in capsys.readouterr().out
+    *shown, last = capsys.readouterr().out.splitlines()
+    assert last == f"written: {tmp_path}/index.html, with index.md, tables/ and figures/ beside it"
+    (comparison,) = compare(finished.finished())
+    (paired,) = paired_tests(comparison, Results(finished.folder)).values()
+    (line,) = [line for line in shown if line.startswith("nlu ")]
+    for entry in comparison.entries[1:]:
+        over = paired.difference(entry.label, "lora")
+        assert f"  {entry.score.mean:.1f} ({over}){'*' * over.significant}" in line
+    ours = paired.difference("mtl-lora", "lora")
+    (told,) = [line for line in shown if line.startswith("- On real tasks (nlu) ")]
+    assert f" {ours.verdict.capitalize()} in 1 of 1, by {ours.value:+.1f} points" in told
     table = pd.read_csv(tmp_path / "tables" / "scores.csv")
     own = [r for r in finished.finished() if r.config.method.label == "mtl-lora"]
     scores = pd.Series([100 * r.scores["sst2"].score for r in own])
@@ -239,7 +247,7 @@ def test_report_renders_what_the_records_say(finished: RunStore, tmp_path: Path,
         assert cell.replace("±", r"$\pm$" if suffix == "tex" else "±") in text
         assert f"{own[0].parameters.adapter:,}" in text and "Protocol matched" in text
     drawn = [*(tmp_path / "figures").glob("*.png")]
-    assert {path.stem for path in drawn} >= {"forest"} and any(path.stem.startswith("nlu") for path in drawn)
+    assert {path.stem for path in drawn} == {"forest", "nlu-seeds", "nlu-matrix"}
     for path in drawn:
         assert path.stat().st_size > 10_000 and path.with_suffix(".svg").read_bytes().startswith(b"<?xml")
     page = (tmp_path / "index.html").read_text()
@@ -248,34 +256,50 @@ def test_report_renders_what_the_records_say(finished: RunStore, tmp_path: Path,
 
 
 BAD = {
-    "suite": (["run", "glue"], "unknown suite 'glue'; known: ads, ads-hub, commonsense, image-text, image-text-hub"),
-    "task": (["--tasks", "wnli"], "unknown task of suite nlu 'wnli'; known: cola, sst2"),
-    "method": (["--methods", "lora,qlora"], "unknown method 'qlora'; known: dora, full, heads-only, hydralora, lora"),
+    "suite": (
+        ["run", "glue"],
+        "unknown suite 'glue'; known: ads, ads-hub, commonsense, image-text, image-text-hub, nlu, quick",
+    ),
+    "task": (["--tasks", "wnli"], "unknown task of suite nlu 'wnli'; known: cola, sst2, mrpc, qqp, stsb, mnli, qnli, rte"),
+    "method": (["--methods", "lora,qlora"], f"unknown method 'qlora'; known: {', '.join(sorted(methods()))}"),
     "setting": (
         ["--methods", "mtl-lora:n=2"],
-        "unknown setting of mtl-lora 'n'; known: rank, alpha, dropout",
+        "unknown setting of mtl-lora 'n'; known: rank, alpha, dropout, up_projections, temperature, learning_rate, warmup, "
+        "weight_decay, scaling",
     ),
     "setting value": (["--methods", "mtl-lora:temperature=hot"], "temperature must be of the kind of 0.1, not 'hot'"),
-    "preset": (["--preset", "huge"], "unknown preset 'huge'; known: embedded, small, smollm2, paper"),
-    "target": (["--targets", "q_proj"], "target module 'q_proj' is not in BertModel; its linear layers: dense"),
+    "preset": (["--preset", "huge"], "unknown preset 'huge'; known: embedded, small, smollm2, paper, paper-llama3"),
+    "target": (
+        ["--targets", "q_proj"],
+        "target module 'q_proj' is not in BertModel; its linear layers: dense, key, query, value (or all-linear)",
+    ),
     "budget": (
         ["--methods", "lora", "--budget", "1000"],
-        "no rank of lora meets a budget of 1,000 parameters within 10%; closest: 704 (rank 1)",
+        "no rank of lora meets a budget of 1,000 parameters within 10%; closest: 704 (rank 1), 1,408 (rank 2); "
+        "all these methods meet 704 or 1,408 within 2%",
     ),
-    "budget text": (["--budget", "much"], "budget 'much' is neither a number of parameters"),
-    "seeds": (["--seeds", "0,x"], "seeds must be different whole numbers from 0"),
+    "budget text": (
+        ["--budget", "much"],
+        "budget 'much' is neither a number of parameters (73728, 200k, 1.5M) nor a percentage (0.25%)",
+    ),
+    "seeds": (["--seeds", "0,x"], "seeds must be different whole numbers from 0 to 2**32 - 1, like 0,1,2, not '0,x'"),
     "split": (["--split", "train"], "unknown split 'train'; known: test, dev"),
     "precision": (["--precision", "int4"], "unknown precision 'int4'; known: float32, bfloat16"),
     "sampling": (["--sampling", "even"], "unknown sampling 'even'; known: proportional, temperature"),
     "rows": (["--max-train", "0"], "--max-train must be at least 1, not 0"),
     "no batch": (["--tasks", "rte", "--max-train", "9"], "the training rows do not fill one batch of 16"),
-    "seed": (["--seeds", "4294967296"], "seeds must be different whole numbers from 0 to 2**32 - 1"),
+    "seed": (
+        ["--seeds", "4294967296"],
+        "seeds must be different whole numbers from 0 to 2**32 - 1, like 0,1,2, not '4294967296'",
+    ),
     "experts": (["--methods", "moelora:experts=0"], "moelora: experts must be a whole number of at least 1, not 0"),
     "length": (["--max-length", "1024"], "max length 1024: tiny/encoder has no more than 512 positions"),
     "temperature": (["--temperature", "2"], "temperature sampling goes with a temperature above 1, not proportional with 2"),
-    "results": (["--results", "/dev/null/results"], "Not a directory"),
     "batch": (["--accumulation", "5"], "a batch of 16 cannot be split over 1 devices x 5 micro-batches"),
-    "mirror": (["--mirror", "nowhere"], "mirror nowhere is not a folder"),
+    "mirror": (
+        ["--mirror", "nowhere"],
+        "mirror nowhere is not a folder; it should hold datasets/<hub id> and models/<hub id>",
+    ),
     "model": (["--backbone", "bert/huge"], "lacks models/bert/huge; it has: tiny/causal, tiny/encoder, tiny/no-dropout"),
 }
 
@@ -287,8 +311,14 @@ def test_bad_input_is_one_line_and_status_2(case: str, tiny: Path, tmp_path: Pat
     arguments = wrong if wrong[0] == "run" else [*base, *wrong]
     assert mtl_lora(*arguments) == 2
     shown = capfd.readouterr().err.strip().splitlines()
-    assert len(shown) == 1 and message in shown[0], shown
+    assert len(shown) == 1 and shown[0].endswith(message), shown
     assert not list(tmp_path.glob("runs/*"))
+
+
+def test_results_that_cannot_be_a_folder(tiny: Path, capfd: pytest.CaptureFixture) -> None:
+    assert mtl_lora(*run_arguments(tiny, Path("/dev/null/results"))) == 2
+    (line,) = capfd.readouterr().err.strip().splitlines()
+    assert "Not a directory: '/dev/null/results/runs/" in line
 
 
 def test_a_mirror_without_the_data_set(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
