@@ -16,7 +16,19 @@ from benchmarks.experiment.methods import order_for_display
 from reports.evidence.comparison import PLAIN, Cell, Comparison, Entry
 from reports.evidence.differences import Difference
 from reports.evidence.significance import PairedTests
-from reports.figures.style import PARAMETERS, STYLES, Figure, bars, look, save, short, style, subject
+from reports.figures.style import (
+    PARAMETERS,
+    STYLES,
+    Figure,
+    bars,
+    label_curves,
+    label_rows,
+    look,
+    save,
+    short,
+    style,
+    subject,
+)
 
 COLUMNS = 4  # panels side by side
 
@@ -33,9 +45,7 @@ def parameters_against_score(comparison: Comparison, folder: Path, name: str) ->
             if entry.budget:
                 seeds = [*entry.by_seed.values()]
                 axes.scatter([entry.parameters] * len(seeds), seeds, s=12, color=look(entry)[0], alpha=0.5, linewidths=0)
-        axes.set_xlabel("trained adapter parameters")
-        axes.set_ylabel("mean score of the suite (%)")
-        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        label_curves(axes, "trained adapter parameters", "mean score of the suite (%)")
         caption = (
             f"Trained parameters against the mean score of {subject(comparison)}: the higher and further left the better. "
             f"A line is a method, a dot a seed; {bars(comparison)}. Ringed, on the grey line: the Pareto front."
@@ -63,10 +73,8 @@ def scores_of_seeds(comparison: Comparison, folder: Path, name: str) -> Figure:
         majority = sum(comparison.majority.values()) / len(comparison.majority)
         axes.axvline(majority, color="#777777", linestyle=":", linewidth=1.5)
         axes.text(majority, -0.55, " majority baseline", fontsize=9, color="#555555", va="bottom")
-        axes.set_yticks(range(len(entries)), [f"{entry.label} ({short(entry.parameters)})" for entry in entries])
-        axes.set_ylim(len(entries) - 0.4, -0.6)
-        axes.set_xlabel("mean score of the suite (%)")
-        axes.grid(axis="x", alpha=0.3)
+        names = [f"{entry.label} ({short(entry.parameters)})" for entry in entries]
+        label_rows(axes, names, "mean score of the suite (%)")
         caption = (
             f"Mean score of {subject(comparison)} by method, with its trained adapter parameters; small dots: seeds; "
             f"{bars(comparison)}. Where bars of two methods overlap widely, do not trust their order."

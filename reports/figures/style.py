@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from reports.evidence.comparison import Comparison, Entry
@@ -110,6 +112,21 @@ def style(entry: Entry) -> dict[str, Any]:
     colour, marker = look(entry)
     line = "--" if entry.reference else "-"
     return {"color": colour, "marker": marker, "linestyle": line, "label": entry.label, "capsize": 3, "linewidth": 1.5}
+
+
+def label_curves(axes: Axes, x: str, y: str) -> None:
+    """Name the axes of a figure with a line a method; the legend stands beside it."""
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+
+
+def label_rows(axes: Axes, names: Sequence[str], x: str) -> None:
+    """Name the axes of a figure with a row a method, the first on top."""
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_xlabel(x)
+    axes.grid(axis="x", alpha=0.3)
 
 
 def subject(comparison: Comparison, conflict: bool = True) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from reports.evidence.tuning import Tuned
-from reports.figures.style import PARAMETERS, Figure, look, save
+from reports.figures.style import PARAMETERS, Figure, label_curves, label_rows, look, save
 
 
 def score_against_rate(arms: Sequence[Tuned], about: str, folder: Path, name: str) -> Figure:
@@ -26,9 +26,7 @@ def score_against_rate(arms: Sequence[Tuned], about: str, folder: Path, name: st
                 axes.scatter([candidate.learning_rate] * len(scores), scores, s=12, color=colour, alpha=0.5, linewidths=0)
             axes.scatter(arm.rate, arm.best, s=150, facecolors="none", edgecolors=colour, linewidths=1.5, zorder=3)
         axes.set_xscale("log")
-        axes.set_xlabel("learning rate")
-        axes.set_ylabel("mean dev score of the suite (%)")
-        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        label_curves(axes, "learning rate", "mean dev score of the suite (%)")
         caption = (
             f"Learning rate against the mean dev score of {about}: how wide is the good range, and where does a method "
             "collapse? A line is a method's mean over tuning seeds, a dot a seed, a ring the chosen rate; a gap: diverged."
@@ -46,9 +44,7 @@ def best_of(arms: Sequence[Tuned], about: str, folder: Path, name: str) -> Figur
             counts = range(1, len(arm.seeds) + 1)
             line = "--" if arm.entry.reference else "-"
             axes.plot(counts, [arm.best_of(k) for k in counts], line, color=colour, marker=marker, label=arm.entry.label)
-        axes.set_xlabel("learning rates tried")
-        axes.set_ylabel("dev score of the best of them (%)")
-        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        label_curves(axes, "learning rates tried", "dev score of the best of them (%)")
         caption = (
             f"What k learning rates, taken at random from the grid, would have found: the expected dev score of the best of "
             f"them, {about}. A method whose line is flat needs little tuning. A rate that diverged counts as 0."
@@ -67,10 +63,7 @@ def tuned_against_default(arms: Sequence[Tuned], about: str, folder: Path, name:
                 axes.plot([default, tuned], [y, y], color=colour, linewidth=1.5)
                 axes.plot(default, y, marker="o", markerfacecolor="white", color=colour)
             axes.plot(tuned, y, marker="o", color=colour)
-        axes.set_yticks(range(len(arms)), [f"{arm.entry.label} ({arm.chosen})" for arm in arms])
-        axes.set_ylim(len(arms) - 0.4, -0.6)
-        axes.set_xlabel("mean dev score of the suite (%)")
-        axes.grid(axis="x", alpha=0.3)
+        label_rows(axes, [f"{arm.entry.label} ({arm.chosen})" for arm in arms], "mean dev score of the suite (%)")
         caption = (
             f"Mean dev score of {about} at the recipe's learning rate, {arms[0].default:g} (hollow), and at each method's "
             "own (filled; the rate in parentheses). Hollow is missing where a method's grid does not hold that rate."
