@@ -65,7 +65,7 @@ class LoRAPerTask(LoRA):
     """
 
     name: ClassVar[str] = "lora-per-task"
-    summary: ClassVar[str] = "reference: one LoRA a task, each of the budget"
+    summary: ClassVar[str] = "reference: one LoRA per task, each of the budget"
     reference: ClassVar[bool] = True
 
     def shapes(self, d_in: int, d_out: int, num_tasks: int) -> Shapes:

@@ -53,7 +53,7 @@ class TaskContext:
 
     @contextmanager
     def __call__(self, tasks: Tensor | Sequence[int | str], device: torch.device | None = None) -> Iterator[None]:
-        """Run the enclosed forward pass with these tasks, one a sample: a LongTensor (samples,), or ids or names."""
+        """Run the enclosed forward pass with these tasks, one per sample: a LongTensor (samples,), or ids or names."""
         with self._use(self._one_hot(tasks, device)):
             yield
             if self.unproven():
@@ -115,9 +115,9 @@ class TaskContext:
         return routed.reshape(*z.shape[:-1], routed.shape[-1])
 
     def _is_proven(self, layer: str, dims: int, rows: int) -> bool:
-        """Whether it is known of inputs of so many dimensions and rows a sample.
+        """Whether it is known of inputs of so many dimensions and rows per sample.
 
-        One row a sample tells least: flattened tokens of one-token texts lie in the same order either way. And flattened
+        One row per sample tells least: flattened tokens of one-token texts lie in the same order either way. And flattened
         rows may have been chosen by what they hold, as experts do, so each number of them is proven for itself.
         """
         known = self.proven.get(layer, {}).get(dims, set())
@@ -170,7 +170,7 @@ def not_by_sample(layer: str) -> InvalidInput:
     """The error for a layer whose rows cannot be given the tasks of a mixed batch."""
     return InvalidInput(
         f"{layer} is not given the rows of one sample after another, so one batch cannot mix tasks: "
-        "give one id a sample, batches of one task, or other targets"
+        "give one id per sample, batches of one task, or other targets"
     )
 
 

@@ -133,7 +133,7 @@ class AdaptedModel(Adapted):
         return sum(parameter.numel() for parameter in self.adapter_parameters().values())
 
     def use_tasks(self, tasks: Tensor | Sequence[int | str]) -> AbstractContextManager[None]:
-        """A context in which every forward pass uses these tasks, one a sample: ids (samples,) or names."""
+        """A context in which every forward pass uses these tasks, one per sample: ids (samples,) or names."""
         ids = self.context.names.ids(tasks)
         if self.merged is not None:
             other = f"task {self.merged} is merged into the base: unmerge() before using other tasks"
@@ -167,7 +167,7 @@ class AdaptedModel(Adapted):
             return nullcontext()
         batch, ids = batch_of(args, kwargs), self.context.names.ids(task_ids)
         if batch is not None and len(batch) != len(ids):
-            raise InvalidInput(f"{len(ids)} task ids do not fit a batch of {len(batch)}: give one id a sample")
+            raise InvalidInput(f"{len(ids)} task ids do not fit a batch of {len(batch)}: give one id per sample")
         return self.use_tasks(ids)
 
     def _prove_rows(self, args: Args, kwargs: Kwargs) -> None:

@@ -20,7 +20,7 @@ class TaskNames:
         self.tasks = tuple(tasks)
 
     def ids(self, tasks: Tensor | Sequence[int | str]) -> Tensor:
-        """One id a sample (samples,) from ids or names; InvalidInput for anything else.
+        """One id per sample (samples,) from ids or names; InvalidInput for anything else.
 
         On an accelerator a wrong id trips the one_hot kernel's own check; looking here would wait for the device.
         """
@@ -64,4 +64,4 @@ def require_all(true: Tensor, otherwise: str) -> None:
 
 
 def _no_ids(given: str) -> InvalidInput:
-    return InvalidInput(f"task ids must be a LongTensor or a list of ids or names, one a sample, not {given}")
+    return InvalidInput(f"task ids must be a LongTensor or a list of ids or names, one per sample, not {given}")

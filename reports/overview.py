@@ -20,7 +20,7 @@ QUESTION = (
 
 @dataclass(frozen=True)
 class Claim:
-    """What the records answer: a sentence, and how sure that is."""
+    """What the records answer: a sentence, and the counts and sizes behind it."""
 
     answer: str
     detail: str

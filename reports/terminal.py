@@ -17,7 +17,7 @@ from reports.tables.table import Table
 
 
 def print_short(folder: Path, suite: str | None, protocol: str | None, margin: float) -> None:
-    """What the records of a suite, by a protocol, answer: a row a setting, then sentences."""
+    """What the records of a suite, by a protocol, answer: a row per setting, then sentences."""
     print(short(_settings(folder, suite, protocol, margin), margin))
 
 

@@ -2,7 +2,7 @@
 
 Measures the cosine between the gradients of the two readers' tasks of each form, on the adapters of one LoRA shared by all
 tasks: at the start, where only the data decide, and after training, where the finished runs of ``mtl-lora run quick`` lie.
-The other half of the check, the gap between one shared LoRA and one LoRA a task, is in the report of those runs.
+The other half of the check, the gap between one shared LoRA and one LoRA per task, is in the report of those runs.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _stages(run: RunConfig, study: Study, store: RunStore) -> Iterator[tuple[str
 
 
 def _summary(rows: list[dict]) -> list[dict[str, str]]:
-    """Means over forms and seeds: a row a stage, a column a conflict."""
+    """Means over forms and seeds: a row per stage, a column per conflict."""
     table = []
     for stage in dict.fromkeys(row["stage"] for row in rows):
         line = {"gradients": stage}

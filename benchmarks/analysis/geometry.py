@@ -16,7 +16,7 @@ from benchmarks.answering.base import TaskModel
 from mtl_lora import AdaptedLinear, MTLLoRA
 from mtl_lora.method import Factors, stable_softmax
 
-POINTS = 40  # drawn a task
+POINTS = 40  # drawn per task
 
 
 def cosines(products: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ SHARPNESS = 20.0  # cosines become logits; sentence-transformers train with the 
 class BiEncoderModel(TaskModel):
     """Score of an option = SHARPNESS * sum_d w_t[d] q[d] o[d], for unit sentence vectors q and o of question and option.
 
-    w_t, one a task, is the head: it starts at 1, where the score is the cosine that sentence encoders are trained for.
+    w_t, one per task, is the head: it starts at 1, where the score is the cosine that sentence encoders are trained for.
     """
 
     def __init__(self, backbone: AdaptedModel, tasks: Sequence[Task], pooling: str) -> None:

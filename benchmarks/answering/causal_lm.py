@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from benchmarks.answering.base import AnswerMode, Batch, TaskModel, by_sample, likeliest, pad
 from benchmarks.answering.collation import collate_labelled, collate_options
-from benchmarks.answering.greedy import write_greedily, written
+from benchmarks.answering.greedy import generated, write_greedily
 from benchmarks.answering.log_likelihood import IGNORED, answer_loss, score_continuations
 from benchmarks.answering.prompts import MATCHES, PROMPTS, find_answer, prompt, response
 from benchmarks.suites.spec import Task
@@ -65,7 +65,7 @@ class LanguageModel(TaskModel):
             )
             scores = scores if lengths is None else scores / lengths
             return {"predictions": likeliest(by_sample(scores, options))}
-        return {"predictions": written(self.backbone, inputs, input_ids.shape[1])}
+        return {"predictions": generated(self.backbone, inputs, input_ids.shape[1])}
 
 
 @dataclass(frozen=True)

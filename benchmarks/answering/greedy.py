@@ -17,7 +17,7 @@ def write_greedily(model: AdaptedModel, new_tokens: int, end: int | list[int], f
     model.base.generation_config = GenerationConfig(max_new_tokens=new_tokens, do_sample=False, use_cache=True, **tokens)
 
 
-def written(model: AdaptedModel, inputs: dict[str, Tensor], prefix: int) -> Tensor:
+def generated(model: AdaptedModel, inputs: dict[str, Tensor], prefix: int) -> Tensor:
     """What ``generate`` writes after the ``prefix`` tokens that it gives back, padded to (b, new tokens).
 
     nan in rows where a word was chosen by scores that are no numbers.

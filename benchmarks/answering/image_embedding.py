@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mtl_lora.layer import generator
 
-MOST = 2  # pictures a sample may have
+MOST = 2  # pictures that a sample may have
 
 
 class PictureEmbedding(nn.Module):

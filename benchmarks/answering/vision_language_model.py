@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.answering.base import TaskModel
-from benchmarks.answering.greedy import written
+from benchmarks.answering.greedy import generated
 from benchmarks.answering.image_embedding import PictureEmbedding
 from benchmarks.answering.log_likelihood import IGNORED, answer_loss
 from benchmarks.suites.spec import Task
@@ -54,7 +54,7 @@ class VisionLanguageModel(TaskModel):
         embeds, mask = _packed(embeds, mask, last=causal)
         inputs = {"inputs_embeds": embeds, "attention_mask": mask, "task_ids": task_ids}
         if labels is None:
-            return {"predictions": written(self.backbone, inputs, prefix=0 if causal else 1)}
+            return {"predictions": generated(self.backbone, inputs, prefix=0 if causal else 1)}
         if causal:
             inputs["inputs_embeds"] = torch.cat([embeds, words(labels.clamp(min=0))], dim=1)
             inputs["attention_mask"] = torch.cat([mask, (labels != IGNORED).long()], dim=1)

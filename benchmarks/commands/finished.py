@@ -45,7 +45,7 @@ def diagnose(
 def predict(
     run: RunId,
     task: TaskName,
-    file: Annotated[Path | None, typer.Argument(help="a sample a line, parts with a tab; else standard input")] = None,
+    file: Annotated[Path | None, typer.Argument(help="one sample per line, parts with a tab; else standard input")] = None,
     results: Results = RESULTS,
     mirror: Mirror = None,
     plugin: Plugins = None,

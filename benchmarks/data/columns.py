@@ -16,7 +16,7 @@ def read_rows(task: Task, rows: Dataset, origin: str) -> Dataset:
     """Rows of a task: columns text, (text_pair), (picture), label, row (its place in the source's split), and query where
     rows belong to queries; for multiple choice text (the whole instruction), question, options, label, row.
 
-    A label is the place of a class or option, or a grade; for written answers there is "answers", a list of texts, instead.
+    A label is the place of a class or option, or a grade; free-form answers are "answers", a list of texts, instead.
     Tasks on pictures have "pictures", the keys by which ``benchmarks.data.images`` finds them. origin: where the rows are
     from, for messages. InvalidInput names it and the row where a text is missing or a label is none of the task's.
     """

@@ -12,7 +12,7 @@ import typer
 class GridOptions:
     """Which engine does the runs, how, and which of them; none of it says what a run is."""
 
-    accumulation: Annotated[int, typer.Option(help="micro-batches a step", min=1)] = 1
+    accumulation: Annotated[int, typer.Option(help="micro-batches per step", min=1)] = 1
     gradient_checkpointing: Annotated[bool, typer.Option(help="recompute activations: less memory, more time")] = False
     workers: Annotated[
         int | None,

@@ -29,7 +29,7 @@ TELL_SECONDS = 1.0
 
 
 class Ray(Engine):
-    """One task a run, with one core and, where the cluster has GPUs, the ``per_gpu``-th part of one.
+    """One task of Ray per run, with one core and, where the cluster has GPUs, the ``per_gpu``-th part of one.
 
     Such a part is a share of a GPU's time and says nothing of its memory: that so many runs fit is for the user to know.
     A run whose process or node dies is begun again elsewhere, from its start. This process alone writes the store.

@@ -173,7 +173,7 @@ class Study:
 
     @property
     def left_out(self) -> list[str]:
-        """Why a method that was not named is no arm: a line each."""
+        """Why a method that was not named is no arm: one line each."""
         return self._fitted[1]
 
     @property

@@ -54,22 +54,22 @@ class StudyOptions:
         typer.Option(help="see `mtl-lora list`; with settings: generation:loss=all, vision-language:pictures=shuffled"),
     ] = None
     seeds: Annotated[
-        str | None, typer.Option(help="one run a method for each: 0,1,2; unless given 0, and 0 to 4 under tuned")
+        str | None, typer.Option(help="one run per method for each: 0,1,2; unless given 0, and 0 to 4 under tuned")
     ] = None
     conflict: Annotated[str | None, typer.Option(help="between the tasks of generated data, 0 to 1; or several")] = None
     tasks: Annotated[str | None, typer.Option(help="some tasks of the suite: cola,sst2")] = None
     mirror: Mirror = None
     features: Features = None
-    max_train: Annotated[int | None, typer.Option(help="at most so many training rows a task")] = None
-    max_eval: Annotated[int | None, typer.Option(help="at most so many scored rows a task")] = None
-    split: Annotated[str, typer.Option(help="score on test, or on dev: training rows set apart")] = "test"
+    max_train: Annotated[int | None, typer.Option(help="at most so many training rows per task")] = None
+    max_eval: Annotated[int | None, typer.Option(help="at most so many scored rows per task")] = None
+    split: Annotated[str, typer.Option(help="what is scored: test, or dev, training rows set apart for choosing")] = "test"
     backbone: Annotated[str | None, typer.Option(help="another model: hub id, or a folder as ./folder")] = None
     pooling: Annotated[str | None, typer.Option(help="mean over tokens, or the last token")] = None
     targets: Annotated[str | None, typer.Option(help="modules to adapt: query,value; or all-linear")] = None
-    max_length: Annotated[int | None, typer.Option(help="tokens a sample is cut at")] = None
+    max_length: Annotated[int | None, typer.Option(help="tokens that a sample is cut at")] = None
     precision: Annotated[str | None, typer.Option(help="float32 or bfloat16")] = None
     epochs: Annotated[int | None, typer.Option(help="passes over the training rows")] = None
-    batch_size: Annotated[int | None, typer.Option(help="samples a step, over all devices")] = None
+    batch_size: Annotated[int | None, typer.Option(help="samples per step, over all devices")] = None
     learning_rate: Annotated[float | None, typer.Option(help="of all methods; of one: lora:learning_rate=2e-4")] = None
     warmup: Annotated[float | None, typer.Option(help="part of the steps")] = None
     weight_decay: Annotated[float | None, typer.Option(help="of AdamW")] = None

@@ -20,7 +20,7 @@ from benchmarks.sources.pins import PINNED
 from benchmarks.suites import find_suite
 from mtl_lora.errors import InvalidInput
 
-LOGGED = 10  # times a run, as schema 1 did
+LOGGED = 10  # times per run, as schema 1 did
 # Formulas that changed for half precision alone: in float32 they are the same, so that these runs are not done again.
 SAME_IN_FLOAT32 = {"dora": 2}
 

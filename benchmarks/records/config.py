@@ -36,7 +36,7 @@ def plain(value: Any) -> Any:
 class Recipe:
     """How every method is trained: AdamW, linear decay after a warm-up, gradients clipped at norm 1.
 
-    batch_size: samples a step over all devices. warmup: part of the steps. scaling: alpha / rank of every method.
+    batch_size: samples per step over all devices. warmup: part of the steps. scaling: alpha / rank of every method.
     dropout: of the low-rank branches; the backbone keeps its own. sampling: "proportional" shuffles all rows,
     "temperature" draws tasks with probability size ** (1 / temperature).
     """

@@ -96,7 +96,7 @@ class Training:
 class Execution:
     """How a run was executed; none of it changes what is computed, up to rounding and the masks of dropout.
 
-    devices: processes that shared a batch. accumulation: micro-batches a step and device. engine: that did the run, with
+    devices: processes that shared a batch. accumulation: micro-batches per step and device. engine: that did the run, with
     so many workers, each a run at a time; the environment says with how many threads. None where they are not known.
     """
 

@@ -1,4 +1,4 @@
-"""Run records: one JSON file a run, what it answered beside it; written whole or not at all, never edited."""
+"""Run records: one JSON file per run, what it answered beside it; written whole or not at all, never edited."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def points(task: Task, texts: Sequence[str], references: References) -> np.ndarr
 
 
 def evaluate_texts(task: Task, texts: Sequence[str], references: References, learnt: References) -> TaskScore:
-    """All that is said of a task with written answers, as :func:`evaluate_labels` says it of others.
+    """All that is said of a task with free-form answers, as :func:`evaluate_labels` says it of others.
 
     The majority baseline gives the commonest of the answers learnt; the standard error draws samples, with the points they
     have.

@@ -27,7 +27,7 @@ class Reference(nn.Module):
 
 
 class GatheredB(Reference):
-    """MTL-LoRA as its authors released it: B mixed for every task, A, Lambda and B gathered a sample, three bmm."""
+    """MTL-LoRA as its authors released it: B mixed for every task, A, Lambda and B gathered per sample, three bmm."""
 
     method: MTLLoRA
 
@@ -62,7 +62,7 @@ class LoopOverTasks(Reference):
 
 
 class LoopOverExperts(Reference):
-    """MoELoRA with one small LoRA an expert, run one after another and weighed a sample."""
+    """MoELoRA with one small LoRA per expert, run one after another and weighed per sample."""
 
     method: MoELoRA
 

@@ -11,13 +11,13 @@ from functools import partial
 
 from benchmarks.suites.spec import Pictures, Suite, Task
 
-WRITTEN = partial(Task, config="default", revision="main", written=True)
+FREE_FORM = partial(Task, config="default", revision="main", written=True)
 
 SUITE = Suite(
     name="image-text-hub",
     summary="VQAv2, GQA, NLVR2 and COCO captions from the hub: declared from their cards, not yet measured here",
     tasks=(
-        WRITTEN(
+        FREE_FORM(
             name="vqav2",
             summary="a question on a photo, ten answers (VQAv2)",
             dataset="Multimodal-Fatima/VQAv2_{split}",
@@ -27,7 +27,7 @@ SUITE = Suite(
             pictures=Pictures(("image",)),
             metrics=("vqa_accuracy",),
         ),
-        WRITTEN(
+        FREE_FORM(
             name="gqa",
             summary="a compositional question on a photo (GQA, testdev balanced)",
             dataset="lmms-lab/GQA",
@@ -52,7 +52,7 @@ SUITE = Suite(
             pictures=Pictures(("image0", "image1")),
             metrics=("accuracy",),
         ),
-        WRITTEN(
+        FREE_FORM(
             name="coco",
             summary="a caption of a photo (COCO captions, Karpathy's split)",
             dataset="Multimodal-Fatima/COCO_captions_{split}",

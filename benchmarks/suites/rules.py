@@ -61,13 +61,13 @@ def contradictions(task: Task) -> Iterator[tuple[str, str]]:
 def _answer_contradictions(task: Task) -> Iterator[tuple[str, str]]:
     low, high = task.scale
     if task.written and task.labels:
-        yield "labels", "are of classes, and the answers are written"
+        yield "labels", "are of classes, and the answers are free-form"
     if len(task.labels) == 1:
         yield "labels", "one alone leaves nothing to tell apart"
     if twice := [label for label in task.labels if task.labels.count(label) > 1]:
         yield "labels", f"{twice[0]!r} is there twice"
     if task.target != "grade" and task.scale != (0.0, 1.0):
-        yield "scale", f"is of grades, and {'the answers are written' if task.written else 'this task has labels'}"
+        yield "scale", f"is of grades, and {'the answers are free-form' if task.written else 'this task has labels'}"
     if not (low < high and math.isfinite(high - low)):
         yield "scale", f"{task.scale} does not go from low to high"
     if task.choice and not task.labels:
@@ -81,7 +81,7 @@ def _answer_contradictions(task: Task) -> Iterator[tuple[str, str]]:
     if not task.cloze.blank and "{question}" not in task.cloze.context:
         yield "cloze", "its context has no {question}"
     if task.captions and not task.written:
-        yield "captions", "are written answers: give written"
+        yield "captions", "are free-form answers: give written"
     if task.balanced and (task.target != "class" or task.choice or task.pictures):
         yield "balanced", "is for classes that heads tell apart"
 

@@ -60,7 +60,7 @@ class Task:
     inputs: up to two text columns. prompt: what a model that writes its answer reads, {text} for the first.
     pictures: read in front of the text. picture_column: of a picture that the backbone itself reads.
     labels: names of the classes 0, 1, ..; empty for a graded task, whose label is a number within ``scale``.
-    written: the label column holds answers in words, a text or several, with which what a model writes is compared.
+    written: free-form answers: the label column holds a text or several, with which what a model writes is compared.
     captions: of the answers to the same pictures each is a training row, and all of them together a scored row.
     choice: the labels name options that each row lists itself, as ``benchmarks.data.multiple_choice`` reads them.
     cloze: how such options are put to a language model as text.

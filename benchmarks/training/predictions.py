@@ -27,7 +27,7 @@ def read_predictions(
     """One row a scored sample, by task and row of the source's split: task, row, label, prediction,
     query of ranked rows, and what the mode adds.
 
-    Of written answers the prediction is what the text earns, and there is no label.
+    Of free-form answers the prediction is what the text earns, and there is no label.
     """
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
     by_name = dict(zip(OUTPUTS, outputs, strict=False))

@@ -32,7 +32,7 @@ STATE_FILE = "trained.safetensors"
 class Execution:
     """How runs are executed. None of it changes what is computed, up to rounding and the masks of dropout.
 
-    accumulation: micro-batches a step and device. gradient_checkpointing: recompute activations in backward.
+    accumulation: micro-batches per step and device. gradient_checkpointing: recompute activations in backward.
     report_to: the service that transformers' Trainer sends losses to. engine, workers: who does them, so many at a time.
     dev_scores: score on dev too, at the steps at which losses are reported.
     """

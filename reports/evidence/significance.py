@@ -73,7 +73,7 @@ class PairedTests:
     def _differences(
         self, seeds: tuple[int, ...], pairs: list[tuple[Entry, Entry]], resampled: dict[str, np.ndarray]
     ) -> dict[Pair, list[Difference]]:
-        """Of pairs that have these seeds in common, uncorrected: for each pair a difference a task, and that of the mean."""
+        """Of pairs that have these seeds in common, uncorrected: for each pair one difference per task, and the mean's."""
         entries = {entry.label: entry for pair in pairs for entry in pair}
         scores = {label: self._scores(entry, seeds) for label, entry in entries.items()}
         rows = {label: np.mean([resampled[entry.runs[s]] for s in seeds], axis=0) for label, entry in entries.items()}

@@ -17,7 +17,7 @@ COLUMNS = 3
 
 
 def cosines(diagnoses: Diagnoses, about: str, folder: Path, name: str) -> Figure:
-    """Gradient cosines (above the diagonal) and overlaps of updates (below it) between tasks, a panel a method."""
+    """Gradient cosines (above the diagonal) and overlaps of updates (below it) between tasks, a panel per method."""
     with plt.rc_context(PARAMETERS):
         side = max(2.6, 0.16 * max(len(diagnosis.tasks) for diagnosis in diagnoses.values()))  # room for the labels
         figure, panels = _grid(len(diagnoses), side + 1.3, side + 1.1)

@@ -1,4 +1,4 @@
-"""Scored pictures with every method's answers: a figure a task, drawn where the data is or can be generated."""
+"""Scored pictures with every method's answers: a figure per task, drawn where the data is or can be generated."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 COLUMNS, ROWS = 3, 2
 SHOWN = COLUMNS * ROWS
 PICTURE, LINE = 2.2, 0.17  # heights in inches
-WIDTH = 50  # letters a line
+WIDTH = 50  # letters per line
 RIGHT, WRONG = "#009E73", "#D55E00"
 
 

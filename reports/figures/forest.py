@@ -20,7 +20,7 @@ TICKS = (-30, -10, -3, -1, 0, 1, 3, 10, 30)
 
 
 def forest(settings: Sequence[Setting], first: str, folder: Path, name: str) -> Figure:
-    """A row a setting, a panel a method, ``first`` in front: its difference to plain LoRA at equal parameters.
+    """A row per setting, a panel per method, ``first`` in front: its difference to plain LoRA at equal parameters.
 
     Protocols stand apart. The axis is linear near 0 and logarithmic beyond.
     """

@@ -34,7 +34,7 @@ COLUMNS = 4  # panels side by side
 
 
 def parameters_against_score(comparison: Comparison, folder: Path, name: str) -> Figure:
-    """Trained adapter parameters (log axis) against the suite's score, a line a method, and the Pareto front.
+    """Trained adapter parameters (log axis) against the suite's score, a line per method, and the Pareto front.
 
     Bars: 95% intervals, over seeds where there are several, else over scored rows. References of no budget are lines across.
     """
@@ -54,7 +54,7 @@ def parameters_against_score(comparison: Comparison, folder: Path, name: str) ->
 
 
 def scores_of_seeds(comparison: Comparison, folder: Path, name: str) -> Figure:
-    """At one budget: a row a method, its seeds as dots, their mean with its 95% interval, and the majority baseline."""
+    """At one budget: a row per method, its seeds as dots, their mean with its 95% interval, and the majority baseline."""
     entries = comparison.entries
     with plt.rc_context(PARAMETERS):
         figure, axes = plt.subplots(figsize=(7.6, 1.1 + 0.32 * len(entries)), constrained_layout=True)
@@ -161,7 +161,7 @@ def _curves(axes: Axes, comparison: Comparison, value: Callable[[Entry], Cell]) 
 
 
 def wins(comparison: Comparison, tests: dict[int, PairedTests], folder: Path, name: str) -> Figure:
-    """Who beats whom: a matrix a budget, the row's method over the column's in points, bold where significant."""
+    """Who beats whom: a matrix per budget, the row's method over the column's in points, bold where significant."""
     budgets = [budget for budget, paired in tests.items() if len(paired.matched) > 1]
     matched = [tests[budget].matched for budget in budgets]
     with plt.rc_context(PARAMETERS):
@@ -211,7 +211,7 @@ def _write_contests(axes: Axes, paired: PairedTests, entries: list[Entry], limit
 
 
 def conflict_against_score(family: list[Comparison], tests: dict[int, list[PairedTests]], folder: Path, name: str) -> Figure:
-    """The conflict of the data against the suite's score, a panel a budget; below, the advantage over plain LoRA.
+    """The conflict of the data against the suite's score, a panel per budget; below, the advantage over plain LoRA.
 
     tests: by budget, in the order of the family. Bars: 95% intervals.
     """
@@ -253,7 +253,7 @@ def _across(
     tests: list[PairedTests],
     value: Callable[[PairedTests, Entry], tuple[float, float] | None],
 ) -> None:
-    """A line a method over the conflicts of a family, where the value is known."""
+    """A line per method over the conflicts of a family, where the value is known."""
     lines: dict[str, list[tuple[float, float, float, Entry]]] = {}
     for comparison, paired in zip(family, tests, strict=True):
         for entry in paired.entries:

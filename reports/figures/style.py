@@ -1,4 +1,4 @@
-"""How figures look: one colour and marker a method everywhere, the same files from the same data."""
+"""How figures look: one colour and marker per method everywhere, the same files from the same data."""
 
 from __future__ import annotations
 
@@ -115,14 +115,14 @@ def style(entry: Entry) -> dict[str, Any]:
 
 
 def label_curves(axes: Axes, x: str, y: str) -> None:
-    """Name the axes of a figure with a line a method; the legend stands beside it."""
+    """Name the axes of a figure with a line per method; the legend stands beside it."""
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def label_rows(axes: Axes, names: Sequence[str], x: str) -> None:
-    """Name the axes of a figure with a row a method, the first on top."""
+    """Name the axes of a figure with a row per method, the first on top."""
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlabel(x)

@@ -12,7 +12,7 @@ from reports.figures.style import PARAMETERS, Figure, label_curves, label_rows, 
 
 
 def score_against_rate(arms: Sequence[Tuned], about: str, folder: Path, name: str) -> Figure:
-    """A curve a method through its means over tuning seeds, a dot a seed, and a ring around the chosen rate."""
+    """A curve per method through its means over tuning seeds, a dot per seed, and a ring around the chosen rate."""
     with plt.rc_context(PARAMETERS):
         figure, axes = plt.subplots(figsize=(7.6, 4.6), constrained_layout=True)
         for arm in arms:
@@ -53,7 +53,7 @@ def best_of(arms: Sequence[Tuned], about: str, folder: Path, name: str) -> Figur
 
 
 def tuned_against_default(arms: Sequence[Tuned], about: str, folder: Path, name: str) -> Figure:
-    """A row a method: its dev score at the recipe's rate (hollow) and at its chosen one (filled)."""
+    """A row per method: its dev score at the recipe's rate (hollow) and at its chosen one (filled)."""
     with plt.rc_context(PARAMETERS):
         figure, axes = plt.subplots(figsize=(7.6, 1.1 + 0.32 * len(arms)), constrained_layout=True)
         for y, arm in enumerate(arms):

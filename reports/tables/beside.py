@@ -19,7 +19,7 @@ NOTES = (
 
 
 def beside_tables(here: Sequence[Comparison], there: Sequence[Comparison]) -> Iterator[Table]:
-    """A table for each comparison that both have: a row a method and budget, their scores and the difference."""
+    """A table for each comparison that both have: a row per method and budget, their scores and the difference."""
     others = {_key(comparison): comparison for comparison in there}
     for number, comparison in enumerate(here, 1):
         other = others.get(_key(comparison))

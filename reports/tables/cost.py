@@ -15,7 +15,7 @@ HEAD = ("budget", "method", "trained", "ms per sample", "memory, GiB", "checkpoi
 
 
 def cost_table(comparison: Comparison, results: Results, name: str) -> Table:
-    """A row a method and budget."""
+    """A row per method and budget."""
     records = {record.id: record for record in comparison.records}
     rows: list[list[Cell]] = []
     for entry in sorted(comparison.entries, key=lambda entry: entry.budget):

@@ -77,7 +77,7 @@ def setting(comparison: Comparison) -> str:
     parts += [f"answered by {config.answer_mode}"] if config.answering is not None else []
     parts += [f"pictures {comparison.pictures}"] if comparison.pictures not in (None, "own") else []
     parts += [f"conflict {comparison.conflict:g}"] if comparison.conflict is not None else []
-    parts += ["scored on rows set apart from training (dev): not a result to report"] if config.split == "dev" else []
+    parts += ["scored on the dev split: not a result to report"] if config.split == "dev" else []
     return ", ".join(parts)
 
 
@@ -103,7 +103,7 @@ def notes(comparison: Comparison, entries: list[Entry]) -> list[str]:
     if comparison.groups:
         lines.append("Rows are means over tasks: " + _listed(comparison.groups) + ". scores.csv has every task.")
     if config.split == "dev":
-        lines.append("Scored on rows set apart from training (dev), for choosing recipes: not a result to report.")
+        lines.append("Scored on the dev split, rows set apart from training for choosing recipes: not a result to report.")
     return [*lines, *comparison.unfinished, *comparison.caveats]
 
 

@@ -12,7 +12,7 @@ GLOSSARY = {
     "off budget": "How far a method's adapter parameters lie from the budget.",
     "of the base": "Trained parameters, heads not counted, by all parameters of the frozen model.",
     "protocol tuned": "Equal parameters; each method's learning rate chosen from the same grid by the same "
-    "number of trials on rows set apart from training, then fresh seeds scored once on the "
+    "number of trials on the dev split (rows set apart from training), then fresh seeds scored once on the "
     "test rows.",
     "protocol tuned-reduced": "As tuned, with every second learning rate tried and fewer seeds.",
     "protocol matched": "Equal parameters, and one recipe for all methods.",

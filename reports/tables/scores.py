@@ -24,7 +24,7 @@ CONTROL = (
 
 
 def score_table(comparison: Comparison, budget: int, paired: PairedTests, name: str) -> Table:
-    """A row a task (or group of tasks), a column a method, then the suite's score and what the methods cost."""
+    """A row per task (or group of tasks), a column per method, then the suite's score and what the methods cost."""
     entries, majority = comparison.at(budget), comparison.majority
     head = ["tasks" if comparison.groups else "task", "majority", *(entry.label for entry in entries)]
     table: list[list[Text | str]] = []
@@ -55,7 +55,7 @@ def score_table(comparison: Comparison, budget: int, paired: PairedTests, name: 
 
 
 def conflict_table(family: list[Comparison], budget: int, tests: list[PairedTests], name: str) -> Table:
-    """A row a method, a column a conflict: the suite's score, and in parentheses the advantage over plain LoRA."""
+    """A row per method, a column per conflict: the suite's score, and in parentheses the advantage over plain LoRA."""
     columns = [{entry.label: scored_over_plain(paired, entry) for entry in paired.entries} for paired in tests]
     labels = dict.fromkeys(label for column in columns for label in column)
     table = [[label, *(column.get(label, "") for column in columns)] for label in labels]
@@ -69,7 +69,7 @@ def conflict_table(family: list[Comparison], budget: int, tests: list[PairedTest
 
 
 def control_table(comparison: Comparison, paired: PairedTests, label: str, name: str) -> Table:
-    """A row a task, a column for each kind of pictures that one method saw, and what its own ones are worth.
+    """A row per task, a column for each kind of pictures that one method saw, and what its own ones are worth.
 
     comparison: the method's entries by the kind of pictures, its own first.
     """
@@ -131,7 +131,7 @@ def scored_over_plain(paired: PairedTests, entry: Entry) -> Text:
 
 
 def mean_majority(comparison: Comparison) -> float:
-    """The suite's score of the majority answers."""
+    """The suite's score of the majority baseline."""
     return sum(comparison.majority.values()) / len(comparison.majority)
 
 

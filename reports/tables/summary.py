@@ -17,7 +17,7 @@ from reports.tables.table import Table, Text
 
 
 def summary_table(settings: Sequence[Setting]) -> Table:
-    """A row a setting, a column a method: the score, and in parentheses the advantage over plain LoRA."""
+    """A row per setting, a column per method: the score, and in parentheses the advantage over plain LoRA."""
     labels = order_for_display({e.name for setting in settings for e in setting.tests.matched})
     rows = []
     for setting in settings:

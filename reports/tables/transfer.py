@@ -1,4 +1,4 @@
-"""Do tasks stand in each other's way? Each method against one LoRA a task, and what diagnoses found inside."""
+"""Do tasks stand in each other's way? Each method against one LoRA per task, and what diagnoses found inside."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ INSIDE_NOTES = ("Of trained adapters; D x before and C D x after the task's core
 
 
 def gain_table(comparison: Comparison, tests: dict[int, PairedTests], name: str) -> Table | None:
-    """A row a task and budget, a column a method; None where no LoRA a task was measured."""
+    """A row per task and budget, a column per method; None where no LoRA per task was measured."""
     labels = list(dict.fromkeys(entry.label for entry in comparison.entries if not entry.reference))
     rows: list[list[Cell]] = []
     for budget, paired in tests.items():
@@ -54,7 +54,7 @@ def diagnosed(comparison: Comparison, results: Results) -> dict[tuple[str, int],
 
 
 def inside_table(comparison: Comparison, results: Results, name: str) -> Table | None:
-    """A row a method and budget that was diagnosed; None where none was."""
+    """A row per method and budget that was diagnosed; None where none was."""
     rows: list[list[Cell]] = []
     for (label, budget), by_seed in sorted(diagnosed(comparison, results).items(), key=lambda item: item[0][1]):
         own = list(by_seed.values())

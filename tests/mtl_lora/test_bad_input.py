@@ -38,7 +38,7 @@ def test_a_task_id_out_of_range(method, wrong: int) -> None:
 @pytest.mark.parametrize("method", [MTLLoRA(rank=4), LoRA(rank=4)], ids=lambda m: m.name)
 @pytest.mark.parametrize("wrong", [0, "a", True, 1.0, [0.5] * 6, [True] * 6, [None] * 6, torch.tensor(0)])
 def test_task_ids_of_another_type(method, wrong: object) -> None:
-    model, expected = adapted_llama(method), "task ids must be a LongTensor or a list of ids or names, one a sample, not"
+    model, expected = adapted_llama(method), "task ids must be a LongTensor or a list of ids or names, one per sample, not"
     with refused(expected):
         model(tokens(), task_ids=wrong)
     with refused(expected):
@@ -58,12 +58,12 @@ def test_an_unknown_task_name() -> None:
 
 @pytest.mark.parametrize("count", [2, 5])
 def test_a_wrong_number_of_task_ids(count: int) -> None:
-    with refused(f"{count} task ids do not fit a batch of 6: give one id a sample"):
+    with refused(f"{count} task ids do not fit a batch of 6: give one id per sample"):
         adapted_llama(MTLLoRA(rank=4))(tokens(), task_ids=torch.zeros(count, dtype=torch.long))
 
 
 def test_a_wrong_number_of_task_ids_in_generation() -> None:
-    with refused("2 task ids do not fit a batch of 6: give one id a sample"):
+    with refused("2 task ids do not fit a batch of 6: give one id per sample"):
         adapted_llama(MTLLoRA(rank=4)).generate(tokens(), task_ids=[0, 1])
 
 
@@ -92,7 +92,7 @@ def test_layers_that_torch_reads_past() -> None:
 
 
 def test_task_ids_that_are_no_long_tensor() -> None:
-    with refused("task ids must be a LongTensor .*, one a sample, not torch.float32"):
+    with refused("task ids must be a LongTensor .*, one per sample, not torch.float32"):
         adapted_llama(MTLLoRA(rank=4))(tokens(), task_ids=torch.zeros(6))
 
 

@@ -50,7 +50,7 @@ def test_ndcg_of_the_best_and_of_no_ranking(rows: Rows) -> None:
     shuffled = replace(rows, predictions=np.random.default_rng(1).permutation(rows.labels))
     constant = ndcg(replace(rows, predictions=np.ones(300)))
     assert constant == pytest.approx(ndcg(shuffled), abs=0.05) and constant < 0.9
-    assert ndcg(replace(rows, queries=np.arange(300))) == 0  # one row a query ranks nothing
+    assert ndcg(replace(rows, queries=np.arange(300))) == 0  # one row per query ranks nothing
 
 
 def test_quadratic_kappa_against_its_definition(rows: Rows) -> None:
@@ -66,8 +66,8 @@ def test_quadratic_kappa_against_its_definition(rows: Rows) -> None:
 
 
 def test_average_precision_needs_how_sure_a_model_is() -> None:
-    labels, sure = np.array([0.0, 1, 0, 1]), np.array([0.1, 0.9, 0.6, 0.4])
-    scored = evaluate_labels(AMAZON_GOOGLE, Rows(labels, (sure > 0.5).astype(float), sure), labels)
+    labels, confidence = np.array([0.0, 1, 0, 1]), np.array([0.1, 0.9, 0.6, 0.4])
+    scored = evaluate_labels(AMAZON_GOOGLE, Rows(labels, (confidence > 0.5).astype(float), confidence), labels)
     assert scored.metrics == {"f1": pytest.approx(0.5), "average_precision": pytest.approx((1 + 2 / 3) / 2)}
     assert scored.unanswered is None
 

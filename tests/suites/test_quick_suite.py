@@ -51,7 +51,7 @@ def test_parameters_are_what_the_budget_says(finished: RunStore) -> None:
             assert abs(parameters.adapter / len(TASKS) - budget) <= 0.1 * budget
         else:
             assert abs(parameters.adapter - budget) <= 0.1 * budget
-        assert parameters.heads == 129 * (2 + 2 + len(CAPTIONS) + 1)  # a head a form, 128 wide with a bias
+        assert parameters.heads == 129 * (2 + 2 + len(CAPTIONS) + 1)  # a head per form, 128 wide with a bias
 
 
 def test_the_report_shows_domains_conflict_and_references(
@@ -70,8 +70,8 @@ def test_the_report_shows_domains_conflict_and_references(
     ):
         assert wanted in text, wanted
     drawn = {path.stem for path in (tmp_path / "figures").glob("*.png")}
-    of_first = {f"quick-conflict-0-{kind}" for kind in ("parameters", "parameters-tasks", "matrix")}
-    others = {"forest", "quick-conflict", "quick-conflict-1-parameters"}
+    of_first = {f"quick-24-rows-per-task-conflict-0-{kind}" for kind in ("parameters", "parameters-tasks", "matrix")}
+    others = {"forest", "quick-conflict", "quick-24-rows-per-task-conflict-1-parameters"}
     assert drawn == of_first | others | {f"samples-quick-caption-{reader}" for reader in READERS}
     table = pd.read_csv(tmp_path / "tables" / "scores.csv")
     assert set(table["conflict"]) == {0.0, 1.0} and len(table) == 2 * (2 * 3 + 2) * 9

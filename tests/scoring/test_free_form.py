@@ -1,4 +1,4 @@
-"""Scores of written answers against closed forms and what the official evaluations say."""
+"""Scores of free-form answers against closed forms and what the official evaluations say."""
 
 from __future__ import annotations
 
