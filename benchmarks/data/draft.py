@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,13 @@ def draft(name: str, files: Sequence[Path], folder: Path) -> Draft:
     """A suite of a task for each file, to lie in a folder.
 
     Raises:
-        InvalidInput: A file cannot be read, or has no two columns, one of them of texts.
+        InvalidInput: A file cannot be read, has no two columns, one of them of texts, or does not go with the others.
     """
     tasks = [_task(file, folder) for file in files]
-    written = all(task.written for task in tasks)
+    written = tasks[0].written
+    for file, task in zip(files, tasks, strict=True):
+        if task.written != written:
+            raise InvalidInput(f"{files[0]} and {file} make two suites: answers in words, and classes or grades")
     lines = [
         "# A suite: tasks that one model is trained on together. Every field that a task can have: docs/own_data.md.",
         f"name: {_quoted(name)}  # names runs: a suite of another name is another suite",
@@ -134,7 +138,10 @@ def _inputs(file: Path, rows: Dataset, label: str, undecided: list[str]) -> list
     texts = [
         name
         for name in rows.column_names
-        if name != label and name.lower() not in PASSED_OVER and all(isinstance(value, str) for value in rows[name])
+        if name != label
+        and name.lower() not in PASSED_OVER
+        and all(isinstance(value, str) for value in rows[name])
+        and any(_number(value) is None for value in rows[name])
     ]
     if not texts:
         raise InvalidInput(f"{file} has no column of texts besides {label}")
@@ -149,7 +156,10 @@ def _inputs(file: Path, rows: Dataset, label: str, undecided: list[str]) -> list
 def _classes_or_scale(
     file: Path, column: str, values: Sequence[Any], undecided: list[str]
 ) -> tuple[list[str] | None, list[float] | None]:
-    texts, numbers = {str(value) for value in values}, [_number(value) for value in values]
+    given = [value for value in values if value not in (None, "")]
+    if len(given) < len(values):
+        undecided.append(f"{file}: {len(values) - len(given)} rows have no {column}, which a run refuses: remove them")
+    texts, numbers = {str(value) for value in given}, [_number(value) for value in given]
     if len(texts) < 2:
         raise InvalidInput(f"{file}: column {column} has one value alone, {values[0]!r}: there is nothing to predict")
     if column.lower() in ANSWERS:
@@ -157,8 +167,8 @@ def _classes_or_scale(
             undecided.append(f"{file}: {column} is read as answers in words; of {len(texts)} classes, give labels instead")
         return None, None
     grades = [number for number in numbers if number is not None]
-    whole = len(grades) == len(values) and all(grade.is_integer() for grade in grades)
-    if len(grades) == len(values) and (len(texts) > CLASSES or not whole):
+    whole = len(grades) == len(given) and all(grade.is_integer() for grade in grades)
+    if len(grades) == len(given) and (len(texts) > CLASSES or not whole):
         return None, [min(grades), max(grades)]
     if len(texts) <= CLASSES:
         if whole and len(texts) > 2:
@@ -169,9 +179,10 @@ def _classes_or_scale(
 
 def _number(value: Any) -> float | None:
     try:
-        return float(value)
+        number = float(value)
     except (TypeError, ValueError):
         return None
+    return number if isfinite(number) else None
 
 
 def _quoted(value: object) -> str:

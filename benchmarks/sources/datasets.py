@@ -30,7 +30,7 @@ class Datasets(Location):
         if task.conflict is not None:
             return Dataset.from_list(world_rows(task.config, split, task.conflict))
         if task.local:
-            return task_rows(task, Path(self.origin(task, split)))
+            return task_rows(task, task.file(split))
         if task.files is not None:
             return self._json_rows(task, split)
         if self.mirror is None and not task.revision:
@@ -90,7 +90,7 @@ class Datasets(Location):
         if task.conflict is not None:
             return f"{task.dataset}, {task.config}, {split}"
         if task.local:
-            return str(task.files).format(split=split)
+            return str(task.file(split))
         name = task.dataset.format(split=split)
         where = name if self.mirror is None else str(self.mirrored("datasets", name))
         if task.files is None:

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
+from yaml.constructor import ConstructorError
 
 from benchmarks.plugins import load_plugin
 from benchmarks.suites.spec import Cloze, Pictures, Suite, Task
@@ -49,9 +50,20 @@ def suite_of(raw: Any, where: str) -> Suite:
         raise InvalidInput(f"{where}{_told(error.errors(include_url=False)[0], raw)}") from error
 
 
+class _Loader(yaml.SafeLoader):
+    """As YAML's specification wants it, and PyYAML does not: a key that is there twice is a mistake."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for place, key in enumerate(keys):
+            if key in keys[:place]:
+                raise ConstructorError(None, None, f"{key} is there twice", node.value[place][0].start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def _yaml(path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{path} is not YAML: {' '.join(str(error).split())}") from error
 
@@ -74,10 +86,11 @@ def _placed(task: Task, path: Path) -> Task:
     if task.pictures or task.picture_column:
         raise InvalidInput(f"{where}, pictures: are read from data sets of the hub, not from files")
     file = str(path.resolve().parent / task.files)
+    placed = replace(task, files=file)
     for split in (task.train_split, task.test_split):
-        if not Path(file.format(split=split)).is_file():
-            raise InvalidInput(f"{where}, files: {file.format(split=split)} is not a file")
-    return replace(task, files=file)
+        if not placed.file(split).is_file():
+            raise InvalidInput(f"{where}, files: {placed.file(split)} is not a file")
+    return placed
 
 
 def _told(error: ErrorDetails, raw: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 
 from pydantic import ConfigDict
 
@@ -124,6 +125,10 @@ class Task:
     def one_file(self) -> bool:
         """Whether the rows to train on and the rows to score are in one file."""
         return self.local and "{split}" not in (self.files or "")
+
+    def file(self, split: str) -> Path:
+        """The user's own file that has the rows of a split."""
+        return Path(str(self.files).replace("{split}", split))
 
     @property
     def graded(self) -> bool:

@@ -67,3 +67,15 @@ def test_runs_are_named_by_what_the_suite_is_not_by_where_it_lies(shop: Path, mo
         options = StudyOptions(str(folder / "shop.yaml"), methods="lora", backbone=model, targets="query", rank=2)
         ids |= {run.id for study in studies(options) for run in study.runs()}
     assert len(ids) == 1
+
+
+def test_data_of_the_hub_beside_ones_own(shop: Path, model: str) -> None:
+    """Here the mirror stands for the hub; the model is a folder of its own."""
+    classes = "labels: [bad, good], metrics: [accuracy]"
+    rte = f"{{name: rte, dataset: nyu-mll/glue, config: rte, inputs: [sentence1, sentence2], {classes}}}"
+    own = f"{{name: reviews, files: reviews.csv, inputs: [text], {classes}}}"
+    (shop / "both.yaml").write_text(f"name: both\ntasks:\n- {rte}\n- {own}\n")
+    options = StudyOptions(str(shop / "both.yaml"), backbone=model, mirror=Path(model).parents[2])
+    (study,) = studies(options)
+    assert [len(data.train) > 0 for data in study.data] == [True, True]
+    assert study.data[0].train.column_names == ["text", "text_pair", "label", "row"]

@@ -66,6 +66,11 @@ CASES = {
         {"inputs": ("body", "heading"), "label_column": "kind", "labels": ("a", "b", "c")},
         "label_column is kind, which has the fewest values",
     ),
+    "rows without an answer": (
+        rows(text="w{i}", price="{i}", label=["a", "b", None, ""]),
+        {"inputs": ("text",), "labels": ("a", "b")},
+        "20 rows have no label, which a run refuses: remove them",
+    ),
     "splits in a column": (rows(text="w{i}", label=["a", "b"], split="train"), {}, "column split is not read"),
 }
 
@@ -78,6 +83,8 @@ def test_what_columns_seem_to_be(
     (task,) = suite.tasks
     assert {name: getattr(task, name) for name in expected} == expected and said in printed
     assert printed.count("look at: ") == bool(said) + ("not read: who" in printed)
+    if "have no label" in said:
+        return
     data = load_task(task, Source(), "test", None, None)
     assert len(data.train) + len(data.test) + COUNT // 10 == pytest.approx(COUNT, abs=2)
     assert suite.preset == ("smollm2" if task.written else "small")
@@ -97,6 +104,14 @@ def test_a_file_is_a_task_and_none_is_overwritten(tmp_path: Path, capsys: pytest
     before = (tmp_path / "s.yaml").read_text()
     assert mtl_lora("suite", "init", tmp_path / "one.json", "--to", tmp_path / "s.yaml") == 2
     assert "is there already" in capsys.readouterr().err and (tmp_path / "s.yaml").read_text() == before
+
+
+def test_words_and_classes_make_two_suites(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    for name, own in (("a", rows(text="w{i}", label=["a", "b"])), ("b", rows(question="w{i}", answer="{i}"))):
+        (tmp_path / f"{name}.json").write_text(own)
+    assert mtl_lora("suite", "init", tmp_path / "a.json", tmp_path / "b.json") == 2
+    assert "b.json make two suites: answers in words, and classes or grades" in capsys.readouterr().err
+    assert not (tmp_path / "a.yaml").exists()
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from tiny_plugins import forgotten_plugins
 
 from benchmarks.data.splits import load_task
 from benchmarks.records.config import plain
@@ -19,6 +21,7 @@ from benchmarks.suites.own import suite_of
 from benchmarks.suites.spec import Task
 from mtl_lora import InvalidInput
 
+ROOT = Path(__file__).parents[2]
 ROWS = [{"text": f'w{i}, "said" {"good" if i % 3 else "bad"}', "label": "yes" if i % 3 else "no"} for i in range(60)]
 FIELDS = {"files": "rows.csv", "inputs": ["text"], "labels": ["no", "yes"], "metrics": ["accuracy"]}
 YAML = """
@@ -87,9 +90,11 @@ def test_rows_of_one_file_are_parted_by_their_text(tmp_path: Path) -> None:
 
 
 def test_each_split_may_have_a_file(tmp_path: Path) -> None:
-    table(tmp_path / "train.csv")
-    (tmp_path / "held.csv").write_text("text,label\nnew good,yes\n")
-    task = task_of(suite_file(tmp_path, files="{split}.csv", test_split="held"))
+    folder = tmp_path / "{odd}"
+    suite_file(folder)
+    table(folder / "train.csv")
+    (folder / "held.csv").write_text("text,label\nnew good,yes\n")
+    task = task_of(suite_file(folder, files="{split}.csv", test_split="held"))
     data = load_task(task, Source(), "test", None, None)
     assert (len(data.train), data.test["text"][:]) == (54, ["new good"])
 
@@ -127,6 +132,22 @@ def test_a_python_file_may_define_it(tmp_path: Path) -> None:
     ]
     (tmp_path / "mine.py").write_text("\n".join(lines))
     assert task_of(str(tmp_path / "mine.py")) == task_of(suite_file(tmp_path))
+
+
+def test_one_python_file_may_hold_a_metric_and_the_suite_that_it_scores(tmp_path: Path) -> None:
+    (metric,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "own_data.md").read_text(), flags=re.S)
+    fields = FIELDS | {"inputs": ("text",), "labels": (), "written": True, "metrics": ("same_length",)}
+    lines = [
+        metric,
+        "from benchmarks.suites.spec import Suite, Task",
+        f"SUITE = Suite('mine', '', (Task('t', dataset='', config='', revision='', summary='', **{fields}),))",
+    ]
+    (tmp_path / "rows.csv").write_text("text,label\na,b\n")
+    (tmp_path / "mine.py").write_text("\n".join(lines))
+    with forgotten_plugins():
+        assert task_of(str(tmp_path / "mine.py")).metrics == ("same_length",)
+    with pytest.raises(InvalidInput, match="metrics: 'same_length' is unknown"):
+        find_suite(suite_file(tmp_path, labels=None, written=True, metrics=["same_length"]))
 
 
 WRONG = {
@@ -174,6 +195,7 @@ def test_rows_that_cannot_be_read_are_refused_in_one_line(content: str, said: st
 def test_other_files_that_are_no_suites(tmp_path: Path) -> None:
     for name, content, said in (
         ("a.yaml", "name: [", "is not YAML: "),
+        ("twice.yaml", "name: a\nname: b\ntasks: []", "is not YAML: name is there twice in"),
         ("b.yaml", "", "Input should be an object"),
         ("c.py", "SUITE = 1", "defines no SUITE"),
         ("d.py", "x = 1\nSUITE = y", ", line 2: NameError: name 'y' is not defined"),
