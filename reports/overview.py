@@ -10,7 +10,7 @@ from reports.evidence.comparison import PLAIN
 from reports.evidence.differences import BETTER, Difference
 from reports.evidence.settings import Setting, by_case
 from reports.tables.footnotes import points, seeds_of
-from reports.tables.significance import counted, together
+from reports.tables.significance import counted, listed, together
 from reports.tables.summary import summary_table
 
 QUESTION = (
@@ -56,7 +56,8 @@ def _others(within: str, settings: Sequence[Setting]) -> list[Claim]:
     if not over:
         return []
     better = [name for name, differences in over.items() if any(d.verdict == BETTER for d in differences)]
-    answer = f"{within}Of the others {', '.join(better) if better else 'none'} is better than plain LoRA anywhere."
+    some = f"{listed(better)} {'is' if len(better) == 1 else 'are'} better than plain LoRA in some comparison"
+    answer = f"{within}Of the others {some if better else 'none is better than plain LoRA anywhere'}."
     return [Claim(answer, "; ".join(f"{name} {counted(d, spread=False)}" for name, d in over.items()) + ".")]
 
 

@@ -39,6 +39,11 @@ class Tuned:
         return f"{self.rate:g}" + ("" if self.knob is None else f", {self.knob} {self.choice.value}")
 
     @property
+    def label(self) -> str:
+        """Of the arm with the chosen value of its knob."""
+        return self.entry.label + ("" if self.knob is None else f", {self.knob} {self.choice.value}")
+
+    @property
     def diverged(self) -> int:
         """Trials that did."""
         return sum(trial.score is None for trial in self.choice.trials)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,17 +20,23 @@ def score_against_rate(arms: Sequence[Tuned], about: str, folder: Path, name: st
             colour, marker = look(arm.entry)
             line = "--" if arm.entry.reference else "-"
             own = [candidate for candidate in arm.seeds if candidate.value == arm.choice.value]
-            curve = {candidate.learning_rate: arm.means[candidate] for candidate in own if candidate in arm.means}
-            axes.plot([*curve], [*curve.values()], line, color=colour, marker=marker, label=arm.entry.label)
+            rates, means = [c.learning_rate for c in own], [arm.means.get(c, math.nan) for c in own]
+            axes.plot(rates, means, line, color=colour, marker=marker, label=arm.label)
             for candidate in own:
                 scores = arm.seeds[candidate]
                 axes.scatter([candidate.learning_rate] * len(scores), scores, s=12, color=colour, alpha=0.5, linewidths=0)
             axes.scatter(arm.rate, arm.best, s=150, facecolors="none", edgecolors=colour, linewidths=1.5, zorder=3)
+        tried = sorted({candidate.learning_rate for arm in arms for candidate in arm.seeds})
         axes.set_xscale("log")
+        axes.set_xticks(tried, [f"{rate:g}" for rate in tried], rotation=90, fontsize=9)
+        axes.minorticks_off()
+        axes.grid(axis="x", alpha=0.2)
         label_curves(axes, "learning rate", "mean dev score of the suite (%)")
         caption = (
             f"Learning rate against the mean dev score of {about}: how wide is the good range, and where does a method "
-            "collapse? A line is a method's mean over tuning seeds, a dot a seed, a ring the chosen rate; a gap: diverged."
+            "collapse? A line is a method's mean over tuning seeds, a dot a seed, a ring the chosen rate (of "
+            "rates within one standard error of the best the lowest); a gap: diverged."
+            + (" By halving, the better rates have more seeds." if arms[0].choice.budget else "")
         )
         chosen = "; ".join(f"{arm.entry.label} {arm.chosen} ({arm.best:.1f})" for arm in arms)
         return save(figure, folder, name, caption, f"{caption} Chosen: {chosen}.")
@@ -39,15 +46,16 @@ def best_of(arms: Sequence[Tuned], about: str, folder: Path, name: str) -> Figur
     """Rates tried against the expected dev score of the best of them."""
     with plt.rc_context(PARAMETERS):
         figure, axes = plt.subplots(figsize=(7.6, 4.2), constrained_layout=True)
+        tried = "rates, each with a value of the knob," if arms[0].knob else "learning rates"
         for arm in arms:
             colour, marker = look(arm.entry)
             counts = range(1, len(arm.seeds) + 1)
             line = "--" if arm.entry.reference else "-"
             axes.plot(counts, [arm.best_of(k) for k in counts], line, color=colour, marker=marker, label=arm.entry.label)
-        label_curves(axes, "learning rates tried", "dev score of the best of them (%)")
+        label_curves(axes, f"{tried} tried", "dev score of the best of them (%)")
         caption = (
-            f"What k learning rates, taken at random from the grid, would have found: the expected dev score of the best of "
-            f"them, {about}. A method whose line is flat needs little tuning. A rate that diverged counts as 0."
+            f"What k {tried}, taken at random from the grid, would have found: the expected dev score of the best of "
+            f"them, {about}. A method whose line is flat needs little tuning. What diverged counts as 0."
         )
         return save(figure, folder, name, caption)
 
@@ -66,6 +74,7 @@ def tuned_against_default(arms: Sequence[Tuned], about: str, folder: Path, name:
         label_rows(axes, [f"{arm.entry.label} ({arm.chosen})" for arm in arms], "mean dev score of the suite (%)")
         caption = (
             f"Mean dev score of {about} at the recipe's learning rate, {arms[0].default:g} (hollow), and at each method's "
-            "own (filled; the rate in parentheses). Hollow is missing where a method's grid does not hold that rate."
+            "own (filled; the rate in parentheses). There is but one dot where these are the same, and where a method did "
+            "not try that rate."
         )
         return save(figure, folder, name, caption)

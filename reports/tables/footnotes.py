@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.experiment.catalogue import answer_modes
+from benchmarks.experiment.methods import LARGER
 from benchmarks.experiment.presets import PICTURE_PRESETS, PRESETS
 from benchmarks.experiment.tuning import HALVED, REDUCED, TUNED
 from benchmarks.records.config import RunConfig
@@ -98,6 +99,7 @@ def notes(comparison: Comparison, entries: list[Entry]) -> list[str]:
         *_released(entries),
         *_own_recipes(comparison),
         *_unmatched(config),
+        *_larger(entries),
         f"Training rows / scored rows: {_sizes(comparison)}.",
     ]
     if comparison.groups:
@@ -130,9 +132,12 @@ def _own_recipes(comparison: Comparison) -> list[str]:
     """Settings of the recipe that methods have of their own."""
     configs = {record.config.method.label: record.config for record in comparison.records}
     own = []
-    for label, config in configs.items():
+    for label in dict.fromkeys(entry.label for entry in comparison.entries):
+        config = configs[label]
         names = config.method.instead or {}
         settings = [f"{name.replace('_', ' ')} {getattr(config.recipe, name):g}" for name in names]
+        if config.method.knob and config.method.knob not in names:
+            settings.append(f"{config.method.knob.replace('_', ' ')} {config.candidate.value}")
         own += [f"{label} {', '.join(settings)}"] if settings else []
     return [f"Of their own: {'; '.join(own)}."] if own else []
 
@@ -141,6 +146,18 @@ def _unmatched(config: RunConfig) -> list[str]:
     if config.rank is None:
         return []
     return [f"Unmatched: all methods at rank {config.rank}, whatever their parameters (off budget: off plain LoRA's)."]
+
+
+def _larger(entries: list[Entry]) -> list[str]:
+    """Where the larger LoRA has not the size of the largest adapter, though that is what it is for."""
+    larger = next((entry for entry in entries if entry.label == LARGER), None)
+    largest = max((entry for entry in entries if entry.budget), key=lambda entry: entry.parameters, default=None)
+    if larger is None or largest is None or largest.parameters - larger.parameters < larger.parameters / larger.rank:
+        return []
+    return [
+        f"{LARGER} has {larger.parameters:,} parameters, {1 - larger.parameters / largest.parameters:.0%} fewer than "
+        f"{largest.label}, the largest adapter here: its rank, {larger.rank}, is as high as the adapted layers are wide."
+    ]
 
 
 def _metrics(comparison: Comparison) -> str:

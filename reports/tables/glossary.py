@@ -13,8 +13,11 @@ GLOSSARY = {
     "of the base": "Trained parameters, heads not counted, by all parameters of the frozen model.",
     "protocol tuned": "Equal parameters; each method's learning rate chosen from the same grid by the same "
     "number of trials on the dev split (rows set apart from training), then fresh seeds scored once on the "
-    "test rows.",
+    "test rows. Intervals and verdicts are of methods at the rates that were chosen; that other trials "
+    "might have chosen others is not in them.",
     "protocol tuned-reduced": "As tuned, with every second learning rate tried and fewer seeds.",
+    "protocol tuned-halved": "As tuned, with the better half of learning rates tried with each further seed, up to a budget "
+    "of trials that is the same for every method.",
     "protocol matched": "Equal parameters, and one recipe for all methods.",
     "protocol paper": "Every method with the released settings of its own script, at the released rank, "
     "whatever that costs.",

@@ -53,7 +53,8 @@ def advice(settings: Sequence[Setting], results: Results) -> Table:
         best = max(good, key=lambda name: mean(d.value for d in good[name]), default=PLAIN)
         why = f"against plain LoRA {counted(good[best])}" if good else "no other is shown to be better in most comparisons"
         shares = sorted({s.budget / s.comparison.entries[0].base for s in own if s.budget})
-        budgets = f"{shares[0]:.1%} to {shares[-1]:.1%}" if shares else "as released"
+        ends = dict.fromkeys(f"{share:.1%}" for share in (*shares[:1], *shares[-1:]))
+        budgets = " to ".join(ends) or "as released"
         rows.append([where, protocol, budgets, best, why, _cost(best, own, results)])
     head = ["your tasks", "protocol", "budgets measured, of the base", "adapter", "because", "unmerged"]
     notes = [

@@ -49,6 +49,8 @@ def tuning_table(arms: Sequence[Tuned], title: str, results: Results, name: str)
         "chosen by them are too high; the test score is of fresh seeds.",
         "Hours: of all trials, one after another. Edge: the best was the lowest or highest rate tried.",
     ]
+    if len({len(arm.choice.trials) for arm in arms}) > 1:
+        notes.append("Methods had different numbers of trials here, so one may owe its lead to them.")
     return Table(name, f"How learning rates were chosen, {title}", head, rows, notes)
 
 

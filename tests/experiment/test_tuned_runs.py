@@ -158,15 +158,37 @@ def test_bad_input_is_one_line(more: list[str], told: str, tmp_path: Path, capsy
 
 
 @pytest.mark.slow
-def test_halving_from_the_command_line_is_named_in_records_and_tables(tmp_path: Path) -> None:
+def test_a_knob_and_halving_from_the_command_line_are_named_in_records_and_tables(tmp_path: Path) -> None:
     store = RunStore(tmp_path / "results")
-    assert tuned(store, "--methods", "lora", "--trials-budget", "5", "--seeds", "0") == 0
+    asked = ["--methods", "lora", "--knob", "lora:alpha=8,32", "--trials-budget", "9", "--seeds", "0"]
+    assert tuned(store, *asked) == 0
     [report], trials = of_stage(store, None), of_stage(store, "trial")
-    assert len(trials) == report.config.method.choice.budget == 5
+    assert len(trials) == report.config.method.choice.budget == 9
+    assert {r.config.method.settings["alpha"] for r in trials} == {8.0, 32.0}
+    assert report.config.method.settings["alpha"] == report.config.method.choice.value
+    verify(report, store.find)
     assert mtl_lora("report", "--results", store.folder, "--out", tmp_path) == 0
     tables = [table.read_text() for table in tmp_path.glob("tables/*.md")]
     assert len(tables) >= 2 and all("tuned-halved" in text for text in tables)
-    assert "each method's own learning rate (halved: at most 5 trials each)" in "".join(tables)
+    told = "each method's own learning rate and one more setting (halved: at most 9 trials each)"
+    assert told in "".join(tables)
+    again = ["run", "--from", store.record_path(report.id), "--results", tmp_path / "again", "--workers", "1"]
+    assert mtl_lora(*again) == 0
+    assert RunStore(tmp_path / "again").find(report.id).score == report.score
+
+
+@pytest.mark.slow
+def test_the_grid_grows_where_the_best_lies_on_its_edge_but_not_for_ever(tmp_path: Path) -> None:
+    """Rates at which nothing is learned are all as good as the lowest one."""
+    store = RunStore(tmp_path / "results")
+    assert tuned(store, "--methods", "lora", "--rates", "1.1e-9,2e-9", "--tuning-seeds", "100", "--seeds", "0") == 0
+    rates = sorted(r.config.recipe.learning_rate for r in of_stage(store, "trial"))
+    assert rates == [1.1e-10, 2e-10, 3.6e-10, 6.3e-10, 1.1e-9, 2e-9]
+    [report] = of_stage(store, None)
+    assert report.config.method.choice.on_edge and report.config.recipe.learning_rate == 1.1e-10
+    assert mtl_lora("report", "--results", store.folder, "--out", tmp_path) == 0
+    [table] = tmp_path.glob("tables/*-tuning.csv")
+    assert "1.1e-10 (edge)" in table.read_text()
 
 
 def test_the_report_shows_choices_trials_and_curves_and_counts_no_trial(store: RunStore, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def studies(seeds: int, spread: float, truth: list[float], margin: float) -> tup
 
 
 @pytest.mark.parametrize("spread", [0, 1, 3, 20])
-@pytest.mark.parametrize("seeds", [2, 3, 8])
+@pytest.mark.parametrize("seeds", [2, 3, 5, 8])
 def test_equal_methods_are_seldom_called_better(seeds: int, spread: float) -> None:
     """At most one family of ten pairs in twenty has any significant pair, and 95% of all intervals hold the truth."""
     mean, found = studies(seeds, spread, [0] * METHODS, margin=1)
@@ -40,7 +40,7 @@ def test_equal_methods_are_seldom_called_better(seeds: int, spread: float) -> No
 
 
 @pytest.mark.parametrize("spread", [0, 1, 3, 20])
-@pytest.mark.parametrize("seeds", [2, 3, 8])
+@pytest.mark.parametrize("seeds", [2, 3, 5, 8])
 def test_methods_the_margin_apart_are_seldom_called_equivalent(seeds: int, spread: float) -> None:
     """Two groups of methods that differ by just the margin: in one family in twenty any of these pairs is called equivalent.
 
