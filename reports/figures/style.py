@@ -53,11 +53,10 @@ PARAMETERS: dict[RcKeyType, Any] = {
 }
 DPI = 130
 RASTER = 80  # of what an SVG holds as a picture
-# What a page does without: numbers to a millionth of a point, the names of groups, the font that its style sheet names.
+# What a page does without, beside numbers to a millionth of a point: the names of groups, the font that its style names.
 LIGHTER = (
     (r"<metadata>.*?</metadata>|<!--.*?-->| xmlns(:xlink)?=\"[^\"]*\"| version=\"1.1\"", ""),
     (r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', r"\1"),
-    (r"(\d\.\d\d)\d+", r"\1"),
     (r'<g id="[^"]*">', "<g>"),
     (r' id="image[^"]*"', ""),
     (r"font-family: [^;\"]*;? ?", ""),
@@ -86,6 +85,9 @@ class Figure:
         body = self.svg[self.svg.index("<svg") :]
         for pattern, by in LIGHTER:
             body = re.sub(pattern, by, body, flags=re.S)
+        body = re.sub(
+            r"<[^>]*>", lambda tag: re.sub(r"(\d\.\d\d)\d+", r"\1", tag[0]), body
+        )  # in tags: texts stay as they are
         return re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{crc32(self.name.encode()):x}-", body)
 
 

@@ -38,16 +38,16 @@ def tuning_table(arms: Sequence[Tuned], title: str, results: Results, name: str)
         "rates tried",
         "chosen",
         "dev score",
-        "dev at the recipe's",
+        "untuned",
         "test score",
     ]
     seeds = sorted({trial.seed for arm in arms for trial in arm.choice.trials})
     notes = [
         f"Rule for all: {arms[0].choice.rule}. Tuning seeds {', '.join(map(str, seeds))}; full fine-tuning tries rates ten "
         "times lower.",
-        f"At the recipe's: at learning rate {arms[0].default:g}, which untuned protocols give all. Dev scores at a rate "
+        f"Untuned: the dev score at learning rate {arms[0].default:g}, which other protocols give all. Dev scores at a rate "
         "chosen by them are too high; the test score is of fresh seeds.",
-        "Hours: of all trials, one after another. Edge: the best was the lowest or highest rate tried.",
+        "Hours: of trials that finished, one after another. Edge: the best was the lowest or highest rate tried.",
     ]
     if len({len(arm.choice.trials) for arm in arms}) > 1:
         notes.append("Methods had different numbers of trials here, so one may owe its lead to them.")
