@@ -52,7 +52,9 @@ def arm(label: str, knob: str | None = None) -> Tuned:
     for trial in trials:
         seeds.setdefault(trial.candidate, []).extend([] if trial.score is None else [100 * trial.score])
     means = {candidate: sum(own) / 2 for candidate, own in seeds.items() if len(own) == 2}
-    entry = SimpleNamespace(name=label, label=label, reference=False, runs={0: "a"}, score=SimpleNamespace(mean=88.0))
+    entry = SimpleNamespace(
+        name=label, label=label, place=0, reference=False, runs={0: "a"}, score=SimpleNamespace(mean=88.0)
+    )
     return Tuned(entry, choose(trials), knob, means, seeds, 1.1e-3)
 
 
