@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
 
+from benchmarks.engines.forks import fork_server
 from benchmarks.engines.grid_options import GridOptions
 from benchmarks.experiment.study_options import StudyOptions
 from benchmarks.options import RESULTS, AsJson, Results, with_options
@@ -45,6 +47,8 @@ def run(options: StudyOptions, how: GridOptions, results: Results = RESULTS) -> 
     Exit status 1 where runs diverged or failed: the others are done, and the report counts them.
     For several GPUs: torchrun --nproc-per-node 4 -m benchmarks.cli run ...
     """
+    if how.engine == "local" and how.workers != 1 and "WORLD_SIZE" not in os.environ and len(os.sched_getaffinity(0)) > 1:
+        fork_server()  # it imports what workers need while this process imports it too
     quiet()
     from benchmarks.engines.choose import choose
     from benchmarks.engines.grid import jobs_of, run_grid, shard_of

@@ -7,11 +7,11 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -19,6 +19,7 @@ import torch
 
 from benchmarks.engines.attempt import attempt, failure_of
 from benchmarks.engines.base import Ended, Engine, Job, Progress, Tell
+from benchmarks.engines.forks import SURROUNDINGS, fork_server, surrounded_by
 from benchmarks.experiment.study import Study
 from benchmarks.plugins import load_plugins, loaded_plugins
 from benchmarks.quiet import quiet
@@ -111,20 +112,17 @@ class Local(Engine):
         return {run.id: None}
 
     def _start(self) -> _Worker:
-        context = get_context("spawn")
-        ours, theirs = context.Pipe()
         used = {worker.process.name for worker in self.workers}
         name = next(str(number) for number in range(self.slots) if str(number) not in used)
+        if self.gpus:  # CUDA does not survive a fork
+            context: BaseContext = get_context("spawn")
+            surroundings = SURROUNDINGS | {"CUDA_VISIBLE_DEVICES": _device(int(name) % self.gpus)}
+        else:
+            context, surroundings = fork_server(), SURROUNDINGS
+        ours, theirs = context.Pipe()
         arguments = (theirs, self.store, self.execution, self.threads, loaded_plugins())
-        process = context.Process(target=_serve, args=arguments, name=name, daemon=True)
-        surroundings = {
-            "OMP_NUM_THREADS": str(self.threads),
-            "TOKENIZERS_PARALLELISM": "false",
-            "PYTHONWARNINGS": "ignore:resource_tracker:UserWarning",  # of what is left of workers that were killed
-        }
-        if self.gpus:
-            surroundings["CUDA_VISIBLE_DEVICES"] = _device(int(name) % self.gpus)
-        with _environment(surroundings):
+        process = context.Process(target=_serve, args=arguments, name=name, daemon=True)  # type: ignore[attr-defined]
+        with surrounded_by(surroundings):
             process.start()
         theirs.close()
         self.workers.append(_Worker(process, ours))
@@ -154,7 +152,10 @@ def _serve(connection: Connection, store: RunStore, execution: Execution, thread
             told = time.monotonic()
 
     while True:
-        run, place, study = connection.recv()
+        try:
+            run, place, study = connection.recv()
+        except EOFError:
+            return
         if study is not None:
             studies.append(study)
         try:
@@ -178,15 +179,3 @@ def _device(number: int) -> str:
     """A GPU of those that this process may see."""
     seen = os.environ.get("CUDA_VISIBLE_DEVICES")
     return seen.split(",")[number] if seen else str(number)
-
-
-@contextmanager
-def _environment(changes: dict[str, str]) -> Iterator[None]:
-    """What a process that is started inside finds in its environment: some of it is read before any code of ours runs."""
-    before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})

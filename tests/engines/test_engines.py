@@ -149,7 +149,8 @@ def test_a_stopped_grid_ends_at_once_and_goes_on_later(sent: int, one_by_one: Ru
     process.send_signal(sent)
     assert process.wait(timeout=20) == 130
     assert process.stderr.read() == "mtl-lora: stopped; the same command goes on from here\n"
-    assert not [worker for worker in workers if worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE]
+    _, alive = psutil.wait_procs(workers, timeout=10)
+    assert not alive
     assert not list(tmp_path.glob("checkpoints/*.lease"))
     assert mtl_lora(*run_arguments(tiny, tmp_path, *more)) == 0
     assert_same(RunStore(tmp_path), one_by_one, {record.id for record in RunStore(tmp_path).finished()})

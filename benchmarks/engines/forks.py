@@ -1,0 +1,41 @@
+"""Where worker processes come from: forks of one that has imported all they need. Light: to be called first of all."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerContext
+
+# What libraries read once, when they are imported.
+SURROUNDINGS = {
+    "OMP_NUM_THREADS": "1",  # of numpy and the like; of torch each worker says how many it uses
+    "TOKENIZERS_PARALLELISM": "false",
+    "PYTHONWARNINGS": "ignore:resource_tracker:UserWarning",  # of what is left of workers that were killed
+}
+
+
+def fork_server() -> ForkServerContext:
+    """The context whose processes are forks of a server; starts it where it does not run yet.
+
+    It imports what workers need, which takes seconds, while the process that asked for it goes on.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["benchmarks.engines.local"])
+    with surrounded_by(SURROUNDINGS):
+        forkserver.ensure_running()
+    return context
+
+
+@contextmanager
+def surrounded_by(changes: dict[str, str]) -> Iterator[None]:
+    """What a process that is started inside finds in its environment."""
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
