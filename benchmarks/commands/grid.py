@@ -45,7 +45,7 @@ def run(options: StudyOptions, how: GridOptions, results: Results = RESULTS) -> 
     """Train and evaluate every method and seed; finished runs are skipped, a killed run goes on.
 
     Exit status 1 where runs diverged or failed: the others are done, and the report counts them.
-    For several GPUs: torchrun --nproc-per-node 4 -m benchmarks.cli run ...
+    For several GPUs a run: torchrun --nproc-per-node 4 -m benchmarks.cli run .., or on Ray --devices 4.
     """
     if how.engine == "local" and how.workers != 1 and "WORLD_SIZE" not in os.environ and len(os.sched_getaffinity(0)) > 1:
         fork_server()  # it imports what workers need while this process imports it too
@@ -56,11 +56,13 @@ def run(options: StudyOptions, how: GridOptions, results: Results = RESULTS) -> 
     from benchmarks.engines.tuned import run_tuned
     from benchmarks.experiment.resolve import studies
     from benchmarks.records.store import RunStore
-    from benchmarks.training.trainer import Execution
+    from benchmarks.training.trainer import Execution, together
 
-    asked, store = studies(options), RunStore(results)
+    asked, store, devices = studies(options), RunStore(results), how.devices or together()
     tuned = asked[0].tuning
-    execution = Execution(how.accumulation, how.gradient_checkpointing, how.report_to, dev_scores=how.dev_scores)
+    execution = Execution(
+        how.accumulation, how.gradient_checkpointing, how.report_to, devices, dev_scores=how.dev_scores
+    )
     if tuned and (how.engine == "slurm" or how.shard != "1/1" or not how.wait):
         raise InvalidInput(
             "protocol tuned finds what to run from its trials: instead of shards, --no-wait or a SLURM script start the "

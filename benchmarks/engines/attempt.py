@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import traceback
 from collections.abc import Sequence
@@ -53,7 +52,7 @@ def failure_of(
         id=run.id,
         config=run,
         failure=Failure(step, last, message),
-        execution=execution.recorded(int(os.environ.get("WORLD_SIZE", 1))),
+        execution=execution.recorded(),
         environment=environment(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )

@@ -19,6 +19,9 @@ class GridOptions:
         typer.Option(help="runs at a time; as many as cores or GPUs unless given", envvar="MTL_LORA_WORKERS", min=1),
     ] = None
     per_gpu: Annotated[int, typer.Option(help="runs at a time on each GPU", min=1)] = 1
+    devices: Annotated[
+        int | None, typer.Option(help="on Ray: GPUs, or cores where there are none, that do each run together", min=1)
+    ] = None
     retry_failed: Annotated[bool, typer.Option(help="do runs again that diverged or failed")] = False
     again: Annotated[bool, typer.Option(help="do all runs again, finished ones too")] = False
     dev_scores: Annotated[bool, typer.Option(help="also score on dev after each tenth of training, for the record")] = False

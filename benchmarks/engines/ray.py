@@ -3,42 +3,50 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
-import time
-from collections.abc import Mapping
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import ray
-import torch
 from ray.exceptions import RayError, RayTaskError
+from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
-from benchmarks.engines.attempt import attempt, failure_of
-from benchmarks.engines.base import Ended, Engine, Job, Progress, Tell
+from benchmarks.engines.attempt import failure_of
+from benchmarks.engines.base import Ended, Engine, Job, Tell
+from benchmarks.engines.ray_node import TELL_SECONDS, Board, do
 from benchmarks.experiment.study import Study
-from benchmarks.plugins import load_plugin, loaded_plugins
-from benchmarks.quiet import quiet
-from benchmarks.records.config import RunConfig
+from benchmarks.plugins import loaded_plugins
 from benchmarks.records.store import RunStore, write_whole
-from benchmarks.training.runner import Runner
 from benchmarks.training.trainer import Execution
 from mtl_lora.errors import InvalidInput
 
-RETRIES = 3  # of a run whose process or node dies
-TELL_SECONDS = 1.0
+ATTEMPTS = 4  # at a run whose process or node dies
+
+
+@dataclasses.dataclass(eq=False)
+class _Started:
+    """A run that was handed to the cluster: a task for each process that does it, in a placement group where several do."""
+
+    job: Job
+    attempt: int
+    group: PlacementGroup | None
+    tasks: list[ray.ObjectRef]
 
 
 class Ray(Engine):
-    """One task of Ray per run, with one core and, where the cluster has GPUs, the ``per_gpu``-th part of one.
+    """One task of Ray per run, with one core and, where the cluster has GPUs, the ``per_gpu``-th part of one; or as many such
+    tasks as ``execution`` has devices, on one node where that has room for them.
 
     Such a part is a share of a GPU's time and says nothing of its memory: that so many runs fit is for the user to know.
-    A run whose process or node dies is begun again elsewhere, from its start. This process alone writes the store.
+    A run of which a process or node dies is begun again elsewhere, from its start. This process alone writes the store.
 
     most: runs at a time; as many as the nodes have room for unless given.
     """
 
     def __init__(self, store: RunStore, execution: Execution, address: str, most: int | None, per_gpu: int) -> None:
-        self.store, self.most = store, most
+        self.store, self.most, self.devices = store, most, execution.devices
+        if self.devices > 1 and per_gpu > 1:
+            raise InvalidInput("the --devices of a run are whole GPUs: they go without --per-gpu")
         try:
             ray.init(address=address, log_to_driver=False, logging_level="error")
         except (ConnectionError, RuntimeError, ValueError, RayError) as error:
@@ -46,10 +54,11 @@ class Ray(Engine):
             raise InvalidInput(
                 f"no Ray cluster at {address!r} that takes us: {first} (RAY_AUTH_TOKEN is its token)"
             ) from error
-        self.need = {"CPU": 1.0, "GPU": 1 / per_gpu if ray.cluster_resources().get("GPU") else 0.0}
+        self.need = {"CPU": 1.0} | ({"GPU": 1 / per_gpu} if ray.cluster_resources().get("GPU") else {})
         self.execution = dataclasses.replace(execution, engine="ray", workers=self.slots)
-        self.board = ray.remote(num_cpus=0)(_Board).remote()
-        self.running: dict[ray.ObjectRef, Job] = {}
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)  # as long as this process
+        self.board = ray.remote(num_cpus=0)(Board).options(scheduling_strategy=here).remote()
+        self.running: list[_Started] = []
         self.studies: list[tuple[Study, ray.ObjectRef]] = []
         self.plugins = ray.put({path.name: path.read_bytes() for path in loaded_plugins()})
 
@@ -57,22 +66,37 @@ class Ray(Engine):
     def slots(self) -> int:
         """How many runs the nodes of this moment have room for."""
         there = ray.cluster_resources()
-        room = int(min(there.get(name, 0) / amount for name, amount in self.need.items() if amount))
+        room = int(min(there.get(name, 0) / amount for name, amount in self.need.items())) // self.devices
         return max(1, min(room, self.most or room))
 
     def submit(self, job: Job) -> None:
-        task = ray.remote(_do).options(
-            num_cpus=self.need["CPU"], num_gpus=self.need["GPU"], max_retries=RETRIES, retry_exceptions=False
-        )
-        arguments = (job.run, self._sent(job.study), self.execution, self.board, self.plugins)
-        self.running[task.remote(*arguments)] = job
+        self._start(job, 1)
 
     def wait(self, seconds: float, tell: Tell) -> Ended:
-        done, _ = ray.wait(list(self.running), timeout=min(seconds, TELL_SECONDS))
+        tasks = {task: started for started in self.running for task in started.tasks}
+        done, _ = ray.wait(list(tasks), timeout=min(seconds, TELL_SECONDS))
         for progress in ray.get(self.board.latest.remote()):
-            if any(job.run.id == progress.run_id for job in self.running.values()):
+            if any(started.job.run.id == progress.run_id for started in self.running):
                 tell(progress)
-        return dict(map(self._received, done))
+        ended: Ended = {}
+        for task in done:
+            ended |= self._received(tasks[task], task)
+        return ended
+
+    def _start(self, job: Job, attempt: int) -> None:
+        need = {"num_cpus": self.need["CPU"], "num_gpus": self.need.get("GPU", 0), "max_retries": 0}
+        group, places = None, [ray.remote(do).options(**need)]
+        if self.devices > 1:
+            group = placement_group([self.need] * self.devices, strategy="PACK")
+            places = [
+                ray.remote(max_calls=1)(do).options(
+                    **need, scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=place)
+                )
+                for place in range(self.devices)
+            ]
+        arguments = (job.run, self._sent(job.study), self.execution, self.board, self.plugins, f"{job.run.id}, {attempt}")
+        tasks = [task.remote(*arguments, place) for place, task in enumerate(places)]
+        self.running.append(_Started(job, attempt, group, tasks))
 
     def _sent(self, study: Study) -> ray.ObjectRef:
         """The study without its rows: every node reads its own, where its source lies on that node."""
@@ -82,93 +106,43 @@ class Ray(Engine):
             self.studies.append((study, found))
         return found
 
-    def _received(self, reference: ray.ObjectRef) -> tuple[str, InvalidInput | None]:
-        run = self.running.pop(reference).run
+    def _received(self, started: _Started, task: ray.ObjectRef) -> Ended:
+        """What a task has given. The first one that has files ends its run; of several, the others have none."""
+        run = started.job.run
         try:
-            files = ray.get(reference)
+            files = ray.get(task)
         except RayError as error:
-            if isinstance(error, RayTaskError) and isinstance(error.cause, InvalidInput):
-                return run.id, error.cause
-            self.store.write_failure(failure_of(run, "failed", _message(error), self.execution), str(error))
-            return run.id, None
+            self._stop(started)
+            if isinstance(error, RayTaskError):
+                if isinstance(error.cause, InvalidInput):
+                    return {run.id: error.cause}
+                message = str(error.cause).strip().splitlines()[0]
+            elif started.attempt < ATTEMPTS:
+                self._start(started.job, started.attempt + 1)
+                return {}
+            else:
+                message = f"its process or node ended {ATTEMPTS} times: {str(error).strip().splitlines()[0]}"
+            self.store.write_failure(failure_of(run, "failed", message, self.execution), str(error))
+            return {run.id: None}
+        started.tasks.remove(task)
+        if not files:
+            return {}
+        self._stop(started)
         record = self.store.record_path(run.id)
         record.parent.mkdir(parents=True, exist_ok=True)
         for name in sorted(files, key=lambda name: name == record.name):  # the record last: it says the others are there
             write_whole(record.parent / name, partial(Path.write_bytes, data=files[name]))
-        return run.id, None
+        return {run.id: None}
+
+    def _stop(self, started: _Started) -> None:
+        """End what still runs of a run, and free its places."""
+        self.running.remove(started)
+        for task in started.tasks:
+            ray.cancel(task, force=True)
+        if started.group is not None:
+            remove_placement_group(started.group)
 
     def __exit__(self, *error: object) -> None:
-        for reference in self.running:
-            ray.cancel(reference, force=True)
+        for started in list(self.running):
+            self._stop(started)
         ray.shutdown()
-
-
-def _message(error: RayError) -> str:
-    """Why a run left no record of its own: what went wrong around it, or that process or node ended, after all retries."""
-    if isinstance(error, RayTaskError):
-        return str(error.cause).strip().splitlines()[0]
-    return f"its process or node ended {RETRIES + 1} times: {str(error).strip().splitlines()[0]}"
-
-
-class _Board:
-    """An actor on which runs leave how far they are."""
-
-    def __init__(self) -> None:
-        self.progress: dict[str, Progress] = {}
-
-    def tell(self, progress: Progress) -> None:
-        self.progress[progress.run_id] = progress
-
-    def latest(self) -> list[Progress]:
-        latest, self.progress = list(self.progress.values()), {}
-        return latest
-
-
-def _do(
-    run: RunConfig, study: Study, execution: Execution, board: ray.actor.ActorHandle, plugins: Mapping[str, bytes]
-) -> dict[str, bytes]:
-    """Do a run on this node. Gives the content of its files by their names."""
-    torch.set_num_threads(1)
-    quiet()
-    _load(tuple(plugins.items()))
-    runner, study = _runner(execution), _as_known(study)
-    rows = {own.task.name: own.fingerprint for own in study.data}
-    if rows != run.data:
-        other = next(name for name in run.data if rows.get(name) != run.data[name])
-        raise InvalidInput(f"node {ray.util.get_node_ip_address()} has other rows of task {other}")
-    told = 0.0
-
-    def tell(progress: Progress) -> None:
-        nonlocal told
-        if time.monotonic() - told > TELL_SECONDS:
-            board.tell.remote(progress)
-            told = time.monotonic()
-
-    attempt(runner, Job(run, study), tell)
-    files = runner.store.record_path(run.id).parent.glob(f"{run.id}.*")
-    content = {path.name: path.read_bytes() for path in files}
-    runner.store.remove(run.id)
-    return content
-
-
-@cache
-def _load(plugins: tuple[tuple[str, bytes], ...]) -> None:
-    """Import the plugins of the process that leads, whose files this node need not have."""
-    folder = Path(tempfile.mkdtemp(prefix="mtl-lora-"))
-    for name, content in plugins:
-        (folder / name).write_bytes(content)
-        load_plugin(folder / name)
-
-
-@cache
-def _runner(execution: Execution) -> Runner:
-    """What this process of a node keeps from one run to the next."""
-    return Runner(RunStore(Path(tempfile.mkdtemp(prefix="mtl-lora-"))), execution)
-
-
-_KNOWN: dict[str, Study] = {}
-
-
-def _as_known(study: Study) -> Study:
-    """The study as an earlier run on this process left it, with its rows."""
-    return _KNOWN.setdefault(repr(study), study)

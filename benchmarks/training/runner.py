@@ -117,7 +117,7 @@ class Runner:
             peak_memory_bytes=environment.peak_memory(),
             dev_scores=dev_scores(trainer.state.log_history, run.tasks),
         )
-        record = self._record(study, run, model, predictions, training, arguments.world_size)
+        record = self._record(study, run, model, predictions, training)
         if trainer.is_world_process_zero():
             self.store.write(record, predictions, partial(save_trained, model))
             shutil.rmtree(self.store.checkpoints(run.id), ignore_errors=True)
@@ -131,7 +131,6 @@ class Runner:
         model: TaskModel,
         predictions: pd.DataFrame,
         training: schema.Training,
-        devices: int,
     ) -> RunRecord:
         scores = {d.task.name: grade_task(d, predictions) for d in study.data}
         tensors = {name: tuple(p.shape) for name, p in model.named_parameters() if p.requires_grad}
@@ -143,7 +142,7 @@ class Runner:
             scores=scores,
             parameters=schema.Parameters(**model.parameters_by_part(), budget_mismatch=mismatch, tensors=tensors),
             training=training,
-            execution=self.execution.recorded(devices),
+            execution=self.execution.recorded(),
             environment=self.environment,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             source=_origin(study),

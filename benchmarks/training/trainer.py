@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,18 +28,25 @@ CHECKPOINTS_A_RUN = 10
 STATE_FILE = "trained.safetensors"
 
 
+def together() -> int:
+    """How many processes torchrun has started, this one among them, to do every run together."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
 @dataclass(frozen=True)
 class Execution:
     """How runs are executed. None of it changes what is computed, up to rounding and the masks of dropout.
 
     accumulation: micro-batches per step and device. gradient_checkpointing: recompute activations in backward.
-    report_to: the service that transformers' Trainer sends losses to. engine, workers: who does them, so many at a time.
-    dev_scores: score on dev too, at the steps at which losses are reported.
+    report_to: the service that transformers' Trainer sends losses to. devices: processes that share the batches of a run.
+    engine, workers: who does the runs, so many at a time. dev_scores: score on dev too, at the steps at which losses are
+    reported.
     """
 
     accumulation: int = 1
     gradient_checkpointing: bool = False
     report_to: str = "none"
+    devices: int = field(default_factory=together)
     engine: str = "local"
     workers: int = 1
     dev_scores: bool = False
@@ -49,17 +56,16 @@ class Execution:
         if self.report_to != "none" and self.report_to not in there:
             raise InvalidInput(f"--report-to {self.report_to}: installed here are {', '.join(there) or 'none of those'}")
 
-    def recorded(self, devices: int) -> schema.Execution:
-        """What a record holds of it. devices: that shared a batch."""
-        return schema.Execution(devices, self.accumulation, self.gradient_checkpointing, self.engine, self.workers)
+    def recorded(self) -> schema.Execution:
+        """What a record holds of it."""
+        return schema.Execution(self.devices, self.accumulation, self.gradient_checkpointing, self.engine, self.workers)
 
     def rows_at_once(self, batch_size: int) -> int:
         """The rows of a batch that a device reads at once. InvalidInput where they cannot be the same for all devices."""
-        world = int(os.environ.get("WORLD_SIZE", 1))
-        share, rest = divmod(batch_size, world * self.accumulation)
+        share, rest = divmod(batch_size, self.devices * self.accumulation)
         if rest:
             raise InvalidInput(
-                f"a batch of {batch_size} cannot be split over {world} devices x {self.accumulation} micro-batches"
+                f"a batch of {batch_size} cannot be split over {self.devices} devices x {self.accumulation} micro-batches"
             )
         return share
 

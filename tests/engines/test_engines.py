@@ -133,7 +133,7 @@ def test_runs_that_diverge_are_recorded_with_their_losses(workers: int, tiny: Pa
 def test_a_worker_that_is_killed_is_replaced(one_by_one: RunStore, tiny: Path, tmp_path: Path) -> None:
     process = start(tiny, tmp_path, "--methods", REFERENCES, "--workers", "2")
     wait_for(lambda: list(tmp_path.glob("checkpoints/*/checkpoint-*")), process)
-    for child in psutil.Process(process.pid).children():
+    for child in psutil.Process(process.pid).children(recursive=True):
         child.send_signal(signal.SIGKILL)
     assert process.wait(timeout=200) == 0, process.communicate()
     assert_same(RunStore(tmp_path), one_by_one)

@@ -16,10 +16,10 @@ from tiny_cli import predictions, run_arguments
 
 from benchmarks.records.store import RunStore
 
-KILLS = 20
-GRID = ["--methods", "lora,dora,multilora,moelora,mtl-lora,heads-only", "--seeds", "0,1", "--workers", "2"]
-
-pytestmark = pytest.mark.soak
+KILLS, FEW = 20, 6  # the few are done in CI, all of them by make test-soak
+SMALL = ["--tasks", "rte,stsb", "--budget", "17600"]
+GRID = [*SMALL, "--methods", "lora,dora,multilora,moelora,mtl-lora,heads-only", "--seeds", "0,1", "--workers", "2"]
+MOMENTS = [pytest.param(kill, marks=[pytest.mark.soak, *[pytest.mark.slow] * (kill < FEW)]) for kill in range(KILLS)]
 
 
 def start(tiny: Path, results: Path) -> subprocess.Popen:
@@ -45,7 +45,7 @@ def _until_it_works(store: RunStore, process: subprocess.Popen) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("kill", range(KILLS))
+@pytest.mark.parametrize("kill", MOMENTS)
 def test_a_grid_of_which_a_process_is_killed(kill: int, whole: tuple[RunStore, float], tiny: Path, tmp_path: Path) -> None:
     (expected, seconds), store, chance = whole, RunStore(tmp_path), random.Random(kill)
     process = start(tiny, tmp_path)

@@ -11,19 +11,21 @@ import pandas as pd
 import psutil
 import pytest
 from tiny_cli import mtl_lora, predictions, run_arguments
+from tiny_mirror import NO_DROPOUT
 
 from benchmarks.records.store import RunStore
 
 ray_cluster = pytest.importorskip("ray.cluster_utils")
-pytestmark = pytest.mark.soak
-GRID = ["--methods", "lora,dora,multilora,moelora,mtl-lora,full", "--engine", "ray", "--address"]
+pytestmark = pytest.mark.slow
+SMALL = ["--tasks", "rte,stsb", "--budget", "17600"]
+GRID = [*SMALL, "--methods", "lora,dora,mtl-lora,full", "--engine", "ray", "--address"]
 NODE = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
 
 
 @pytest.fixture(scope="module")
 def one_by_one(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> RunStore:
     store = RunStore(tmp_path_factory.mktemp("one"))
-    assert mtl_lora(*run_arguments(tiny, store.folder, *GRID[:2])) == 0
+    assert mtl_lora(*run_arguments(tiny, store.folder, *GRID[:-3])) == 0
     return store
 
 
@@ -61,7 +63,7 @@ def test_a_killed_process_and_a_node_that_goes_away(
     events = []
 
     def disturb() -> None:
-        while not (working := [p for p in psutil.process_iter(["name"]) if p.info["name"].startswith("ray::_do")]):
+        while not (working := [p for p in psutil.process_iter(["name"]) if p.info["name"].startswith("ray::do")]):
             time.sleep(0.05)
         working[0].kill()
         events.append("process")
@@ -76,6 +78,21 @@ def test_a_killed_process_and_a_node_that_goes_away(
     disturber.join(timeout=60)
     assert events == ["process", "node"]
     assert_same(RunStore(tmp_path), one_by_one)
+
+
+def test_two_processes_do_a_run_together(cluster: ray_cluster.Cluster, tiny: Path, tmp_path: Path) -> None:
+    """On a node each, in one placement group: the batches of a run without dropout are the same, halved."""
+    cluster.add_node(**NODE)
+    cluster.add_node(**NODE)
+    alone, together = RunStore(tmp_path / "alone"), RunStore(tmp_path / "together")
+    still = [*SMALL, "--methods", "mtl-lora", "--backbone", NO_DROPOUT]
+    assert mtl_lora(*run_arguments(tiny, alone.folder, *still)) == 0
+    asked = [*still, "--engine", "ray", "--address", cluster.address, "--devices", "2"]
+    assert mtl_lora(*run_arguments(tiny, together.folder, *asked)) == 0
+    (one,), (two,) = alone.finished(), together.finished()
+    assert (two.execution.devices, two.execution.engine, two.id) == (2, "ray", one.id)
+    assert two.training.loss == pytest.approx(one.training.loss, rel=1e-4)
+    pd.testing.assert_frame_equal(predictions(alone, one.id), predictions(together, two.id), check_exact=False, rtol=1e-3)
 
 
 def test_no_cluster_is_one_line(tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture) -> None:

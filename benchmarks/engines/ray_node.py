@@ -1,0 +1,120 @@
+"""What happens on the nodes of a Ray cluster: a run, by one process or by several that meet."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import ray
+import torch
+from accelerate import PartialState
+from torch.distributed.elastic.utils.distributed import get_free_port
+
+from benchmarks.engines.attempt import attempt
+from benchmarks.engines.base import Job, Progress
+from benchmarks.experiment.study import Study
+from benchmarks.plugins import load_plugin
+from benchmarks.quiet import quiet
+from benchmarks.records.config import RunConfig
+from benchmarks.records.store import RunStore
+from benchmarks.training.runner import Runner
+from benchmarks.training.trainer import Execution
+from mtl_lora.errors import InvalidInput
+
+TELL_SECONDS = 1.0
+
+
+class Board:
+    """An actor on which runs leave how far they are, and the first process of a run where the others find it."""
+
+    def __init__(self) -> None:
+        self.progress: dict[str, Progress] = {}
+        self.addresses: dict[str, tuple[str, int]] = {}
+
+    def tell(self, progress: Progress) -> None:
+        self.progress[progress.run_id] = progress
+
+    def latest(self) -> list[Progress]:
+        latest, self.progress = list(self.progress.values()), {}
+        return latest
+
+    def open(self, meeting: str, host: str, port: int) -> None:
+        self.addresses[meeting] = host, port
+
+    def address(self, meeting: str) -> tuple[str, int] | None:
+        return self.addresses.get(meeting)
+
+
+def do(
+    run: RunConfig,
+    study: Study,
+    execution: Execution,
+    board: ray.actor.ActorHandle,
+    plugins: Mapping[str, bytes],
+    meeting: str,
+    place: int,
+) -> dict[str, bytes]:
+    """Do a run on this node, alone or as the process at a place among several that meet. Gives the content of its files by
+    their names: of several processes the first one has them, or the one that failed."""
+    torch.set_num_threads(1)
+    quiet()
+    _load(tuple(plugins.items()))
+    if execution.devices > 1:
+        _meet(board, meeting, place, execution.devices)
+    runner, study = _runner(execution), _as_known(study)
+    rows = {own.task.name: own.fingerprint for own in study.data}
+    if rows != run.data:
+        other = next(name for name in run.data if rows.get(name) != run.data[name])
+        raise InvalidInput(f"node {ray.util.get_node_ip_address()} has other rows of task {other}")
+    told = 0.0
+
+    def tell(progress: Progress) -> None:
+        nonlocal told
+        if place == 0 and time.monotonic() - told > TELL_SECONDS:
+            board.tell.remote(progress)
+            told = time.monotonic()
+
+    attempt(runner, Job(run, study), tell)
+    files = runner.store.record_path(run.id).parent.glob(f"{run.id}.*")
+    content = {path.name: path.read_bytes() for path in files}
+    runner.store.remove(run.id)
+    return content
+
+
+def _meet(board: ray.actor.ActorHandle, meeting: str, place: int, devices: int) -> None:
+    """Join the processes that do a run together, with the surroundings that torchrun would give this one."""
+    if place == 0:
+        ray.get(board.open.remote(meeting, ray.util.get_node_ip_address(), get_free_port()))
+    while (address := ray.get(board.address.remote(meeting))) is None:
+        time.sleep(0.1)
+    host, port = address
+    os.environ |= {"MASTER_ADDR": host, "MASTER_PORT": str(port), "RANK": str(place), "WORLD_SIZE": str(devices)}
+    os.environ |= {"LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}  # each sees a GPU of its own
+    PartialState(cpu=not torch.cuda.is_available())
+
+
+@cache
+def _load(plugins: tuple[tuple[str, bytes], ...]) -> None:
+    """Import the plugins of the process that leads, whose files this node need not have."""
+    folder = Path(tempfile.mkdtemp(prefix="mtl-lora-")) if plugins else Path()
+    for name, content in plugins:
+        (folder / name).write_bytes(content)
+        load_plugin(folder / name)
+
+
+@cache
+def _runner(execution: Execution) -> Runner:
+    """What this process of a node keeps from one run to the next."""
+    return Runner(RunStore(Path(tempfile.mkdtemp(prefix="mtl-lora-"))), execution)
+
+
+_KNOWN: dict[str, Study] = {}
+
+
+def _as_known(study: Study) -> Study:
+    """The study as an earlier run on this process left it, with its rows."""
+    return _KNOWN.setdefault(repr(study), study)
