@@ -56,8 +56,8 @@ def choose(how: GridOptions, jobs: Sequence[Job], store: RunStore, execution: Ex
 def default_workers(cores: int, gpus: int, per_gpu: int) -> int:
     """How many runs at a time, unless the user says: on GPUs ``per_gpu`` each, else one for each core, on one thread.
 
-    The models that a processor can train are small: their steps gain little from a second thread, while two runs side by side
-    share nothing (measured: benchmarks.speed.grids).
+    The models that a processor can train are small: their steps gain little from a second thread, and runs side by side
+    share nothing (``python -m benchmarks.speed.grids`` measures it).
     """
     return gpus * per_gpu or cores
 
