@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import ray
 import torch
@@ -65,7 +65,7 @@ def do(
     _load(tuple(plugins.items()))
     if execution.devices > 1:
         _meet(board, meeting, place, execution.devices)
-    runner, study = _runner(execution), _as_known(study)
+    study = _as_known(study)
     rows = {own.task.name: own.fingerprint for own in study.data}
     if rows != run.data:
         other = next(name for name in run.data if rows.get(name) != run.data[name])
@@ -78,11 +78,11 @@ def do(
             board.tell.remote(progress)
             told = time.monotonic()
 
-    attempt(runner, Job(run, study), tell)
-    files = runner.store.record_path(run.id).parent.glob(f"{run.id}.*")
-    content = {path.name: path.read_bytes() for path in files}
-    runner.store.remove(run.id)
-    return content
+    with TemporaryDirectory(prefix="mtl-lora-") as folder:
+        runner = _runner(execution)
+        runner.store = RunStore(Path(folder))
+        attempt(runner, Job(run, study), tell)
+        return {path.name: path.read_bytes() for path in Path(folder).glob(f"runs/{run.id}.*")}
 
 
 def _meet(board: ray.actor.ActorHandle, meeting: str, place: int, devices: int) -> None:
@@ -108,8 +108,8 @@ def _load(plugins: tuple[tuple[str, bytes], ...]) -> None:
 
 @cache
 def _runner(execution: Execution) -> Runner:
-    """What this process of a node keeps from one run to the next."""
-    return Runner(RunStore(Path(tempfile.mkdtemp(prefix="mtl-lora-"))), execution)
+    """What this process of a node keeps from one run to the next; each has a store of its own."""
+    return Runner(RunStore(Path()), execution)
 
 
 _KNOWN: dict[str, Study] = {}

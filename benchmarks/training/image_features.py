@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 from benchmarks.answering.vision_language import VisionLanguage
 from benchmarks.data.images import Picture, decode
 from benchmarks.progress import shown
+from benchmarks.records.leases import Leases
 from benchmarks.records.store import write_whole
 from benchmarks.sources import Source
 from benchmarks.sources.location import cache_folder
@@ -25,6 +28,7 @@ from mtl_lora.errors import InvalidInput
 FORMAT = 1
 EVEN = 1e-6  # least variance that is divided by
 ABOUT = "about.json"
+POLL_SECONDS = 0.2
 
 
 class Features:
@@ -50,25 +54,40 @@ class Features:
             )
 
     def compute(self, pictures: Mapping[str, Picture]) -> None:
-        """Compute and keep what is missing, the processes of a job a share each. InvalidInput names a picture that cannot be
-        read; what was computed before is kept.
+        """Compute and keep what is missing. InvalidInput names a picture that cannot be read; what was computed before is
+        kept. Processes that need the same at the same time, of this job or another, share the work and wait for each other.
 
         The model reads pictures one by one, so that what it makes of one depends on nothing else.
         """
-        job = PartialState()
-        missing = [content for content in pictures if not self._path(content).exists()]
-        missing = missing[job.process_index :: job.num_processes]
+        missing: dict[str, list[str]] = {}  # by the folder of their files
+        for content in pictures:
+            if not self._path(content).exists():
+                missing.setdefault(self._path(content).parent.name, []).append(content)
         if missing:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not (self.folder / ABOUT).exists():
                 about = json.dumps(self.about, indent=1) + "\n"
                 write_whole(self.folder / ABOUT, lambda temporary: temporary.write_text(about, encoding="utf-8"))
-            tower = VisionTower(self.mode, self.source)
-            with shown("pictures", len(missing), job.is_main_process) as advance:
-                for content in missing:
-                    _keep(tower(decode(pictures[content].content(), pictures[content].name)), self._path(content))
+            self._share(missing, pictures)
+        PartialState().wait_for_everyone()
+
+    def _share(self, missing: dict[str, list[str]], pictures: Mapping[str, Picture]) -> None:
+        """Compute folder by folder, each by the process that holds its lease."""
+        tower, total = VisionTower(self.mode, self.source), sum(map(len, missing.values()))
+        with (
+            closing(Leases(self.folder)) as leases,
+            shown("pictures", total, PartialState().is_main_process) as advance,
+        ):
+            while missing:
+                free = next(filter(leases.take, missing), None)
+                if free is None:
+                    time.sleep(POLL_SECONDS)
+                    continue
+                for content in missing.pop(free):
+                    if not self._path(content).exists():  # else another process has computed it meanwhile
+                        _keep(tower(decode(pictures[content].content(), pictures[content].name)), self._path(content))
                     advance()
-        job.wait_for_everyone()
+                leases.give_up(free)
 
     def __getitem__(self, content: str) -> np.ndarray:
         path = self._path(content)

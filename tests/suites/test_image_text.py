@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from datasets import Dataset
+from PIL import Image
 from tiny_cli import mtl_lora, predictions
 from tiny_mirror import CAUSAL, make_mirror
 from tiny_pictures import CLIP, OTHER_VISION, SEQ2SEQ, VISION, make_hub, make_pictures
@@ -152,6 +156,25 @@ def test_features_are_the_vision_models_own_and_computed_once(tiny: Path, tmp_pa
     Features(mode, source).compute(data.pictures)
     files = sorted(path.name for path in tmp_path.rglob("*.npy"))
     assert files == sorted(f"{content}.npy" for content in data.pictures)
+
+
+def test_who_needs_the_same_features_at_the_same_time_shares_the_work(tiny: Path, tmp_path: Path, monkeypatch) -> None:
+    source, computed = Source(tiny, tmp_path), []
+    mode = pin_vision(VisionLanguage(vision=VISION, grid=2), source, Backbone(CAUSAL, None, "last", 32, ("q_proj",)))
+    pictures = load_task(TASKS[1], source, "test", 10, 5).pictures
+
+    class Slow(VisionTower):
+        def __call__(self, image: Image.Image) -> np.ndarray:
+            computed.append(threading.get_ident())
+            time.sleep(0.05)
+            return super().__call__(image)
+
+    Features(mode, source).compute(dict([pictures.popitem()]))
+    monkeypatch.setattr(benchmarks.training.image_features, "VisionTower", Slow)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda features: features.compute(pictures), [Features(mode, source), Features(mode, source)]))
+    assert len(computed) == len(pictures) and len(set(computed)) == 2
+    assert not list(tmp_path.rglob("*.lease"))
 
 
 def test_features_of_a_picture_do_not_depend_on_others(tiny: Path) -> None:
