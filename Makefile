@@ -22,7 +22,7 @@ test: .venv/installed
 test-slow: .venv/installed
 	$(BIN)/pytest -m slow
 
-# Grids whose processes and nodes are killed again and again: half an hour on a quiet machine.
+# A grid of which a process is killed at twenty random moments, one after another; test-slow has the first six.
 test-soak: .venv/installed
 	$(BIN)/pytest -m soak
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import socket
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +21,18 @@ from benchmarks.records.store import RunStore, write_whole
 from benchmarks.training.trainer import Execution
 from mtl_lora.errors import InvalidInput
 
+CONNECT_SECONDS = 10.0
 ATTEMPTS = 4  # at a run whose process or node dies
+
+
+def _refuse_silent(address: str) -> None:
+    """InvalidInput where nothing listens at a host and port: Ray itself would try for minutes, then end the process."""
+    host, _, port = address.rpartition(":")
+    if port.isdigit() and "/" not in host:
+        try:
+            socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+        except OSError as error:
+            raise InvalidInput(f"no Ray cluster at {address!r}: {error}") from error
 
 
 @dataclasses.dataclass(eq=False)
@@ -47,6 +59,7 @@ class Ray(Engine):
         self.store, self.most, self.devices = store, most, execution.devices
         if self.devices > 1 and per_gpu > 1:
             raise InvalidInput("the --devices of a run are whole GPUs: they go without --per-gpu")
+        _refuse_silent(address)
         try:
             ray.init(address=address, log_to_driver=False, logging_level="error")
         except (ConnectionError, RuntimeError, ValueError, RayError) as error:
