@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
 
+ATTEMPTS = 5
+PAUSE_SECONDS = 0.2
 # What libraries read once, when they are imported.
 SURROUNDINGS = {
     "OMP_NUM_THREADS": "1",  # of numpy and the like; of torch each worker says how many it uses
@@ -27,6 +31,19 @@ def fork_server() -> ForkServerContext:
     with surrounded_by(SURROUNDINGS):
         forkserver.ensure_running()
     return context
+
+
+def start(process: BaseProcess) -> None:
+    """Start a process; where the server is killed at this very moment, by the next server."""
+    for _ in range(ATTEMPTS):
+        try:
+            process.start()
+        except (EOFError, ConnectionError) as error:
+            killed = error
+            time.sleep(PAUSE_SECONDS)  # until the system says that it has ended
+        else:
+            return
+    raise killed
 
 
 @contextmanager

@@ -19,7 +19,7 @@ import torch
 
 from benchmarks.engines.attempt import attempt, failure_of
 from benchmarks.engines.base import Ended, Engine, Job, Progress, Tell
-from benchmarks.engines.forks import SURROUNDINGS, fork_server, surrounded_by
+from benchmarks.engines.forks import SURROUNDINGS, fork_server, start, surrounded_by
 from benchmarks.experiment.study import Study
 from benchmarks.plugins import load_plugins, loaded_plugins
 from benchmarks.quiet import quiet
@@ -123,7 +123,7 @@ class Local(Engine):
         arguments = (theirs, self.store, self.execution, self.threads, loaded_plugins())
         process = context.Process(target=_serve, args=arguments, name=name, daemon=True)  # type: ignore[attr-defined]
         with surrounded_by(surroundings):
-            process.start()
+            start(process)
         theirs.close()
         self.workers.append(_Worker(process, ours))
         return self.workers[-1]

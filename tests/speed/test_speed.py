@@ -15,10 +15,12 @@ from baselines.lora import LoRA
 from baselines.moelora import MoELoRA
 from benchmarks.answering.base import by_sample
 from benchmarks.answering.log_likelihood import score_continuations
+from benchmarks.experiment.study_options import StudyOptions
 from benchmarks.speed import __main__ as speed
 from benchmarks.speed import language_model
 from benchmarks.speed.measure import Contestant, peak_bytes, ratio
 from benchmarks.speed.references import GatheredB, LoopOverExperts, LoopOverTasks, score_whole, substitute
+from benchmarks.speed.stages import stages
 from mtl_lora import AdaptedModel, MTLLoRA
 
 IDS = torch.tensor([2, 0, 2, 1, 0, 2])
@@ -123,3 +125,11 @@ def test_the_benchmark_of_language_models_compares_what_it_names(tmp_path: Path,
         ("cloze", "time"),
         ("likelihood", "time"),
     }
+
+
+def test_what_a_worker_keeps_costs_its_next_run_nothing() -> None:
+    few = {"tasks": "sense-north,sense-south", "max_train": 24, "max_eval": 12, "batch_size": 16, "epochs": 1}
+    alone, after = stages(StudyOptions("quick", methods="lora", budget="7168", seeds="0,1", **few))
+    assert alone["imports"] > 1 and "imports" not in after and "options and data" not in after
+    assert after["rows as tokens"] < alone["rows as tokens"] / 4
+    assert all(seconds >= 0 for seconds in (*alone.values(), *after.values()))
