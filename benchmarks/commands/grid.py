@@ -60,9 +60,7 @@ def run(options: StudyOptions, how: GridOptions, results: Results = RESULTS) -> 
 
     asked, store, devices = studies(options), RunStore(results), how.devices or together()
     tuned = asked[0].tuning
-    execution = Execution(
-        how.accumulation, how.gradient_checkpointing, how.report_to, devices, dev_scores=how.dev_scores
-    )
+    execution = Execution(how.accumulation, how.gradient_checkpointing, how.report_to, devices, dev_scores=how.dev_scores)
     if tuned and (how.engine == "slurm" or how.shard != "1/1" or not how.wait):
         raise InvalidInput(
             "protocol tuned finds what to run from its trials: instead of shards, --no-wait or a SLURM script start the "

@@ -46,8 +46,8 @@ class _Started:
 
 
 class Ray(Engine):
-    """One task of Ray per run, with one core and, where the cluster has GPUs, the ``per_gpu``-th part of one; or as many such
-    tasks as ``execution`` has devices, on one node where that has room for them.
+    """One task of Ray per run, with one core and, where the cluster has GPUs, the ``per_gpu``-th part of one; or as many
+    such tasks as ``execution`` has devices, on one node where that has room for them.
 
     Such a part is a share of a GPU's time and says nothing of its memory: that so many runs fit is for the user to know.
     A run of which a process or node dies is begun again elsewhere, from its start. This process alone writes the store.
