@@ -5,11 +5,10 @@ So it does the methods of other installed packages: those that name a module und
 
 import importlib
 import pkgutil
-from importlib.metadata import entry_points
 
-from mtl_lora import METHOD_PLUGINS
+from mtl_lora.plugins import method_plugins
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
-for _plugin in entry_points(group=METHOD_PLUGINS):
+for _plugin in method_plugins():
     _plugin.load()

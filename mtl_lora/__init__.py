@@ -9,14 +9,13 @@ if TYPE_CHECKING:
     from mtl_lora.budget import Fit, fit_rank, parse_budget
     from mtl_lora.files import load_trained, save_trained, trained_tensors
     from mtl_lora.layer import AdaptedLinear
-    from mtl_lora.method import METHOD_PLUGINS, METHODS, Factors, Method, find_method, register
+    from mtl_lora.method import METHODS, Factors, Method, find_method, register
     from mtl_lora.model import AdaptedModel
     from mtl_lora.mtl_lora import MTLLoRA
     from mtl_lora.targets import target_dims, target_layers
 
 __all__ = [
     "METHODS",
-    "METHOD_PLUGINS",
     "AdaptedLinear",
     "AdaptedModel",
     "Factors",

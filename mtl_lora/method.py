@@ -16,13 +16,13 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from importlib.metadata import entry_points
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from mtl_lora.errors import InvalidInput, unknown
+from mtl_lora.plugins import method_plugins
 
 Shapes = dict[str, tuple[int, ...]]
 Params = Mapping[str, Tensor]
@@ -174,7 +174,6 @@ def stable_softmax(logits: Tensor, temperature: float = 1.0) -> Tensor:
 
 
 METHODS: dict[str, type[Method]] = {}
-METHOD_PLUGINS = "mtl_lora.methods"  # the entry point group in which other packages name their modules of methods
 
 
 def register(method: type[Method]) -> type[Method]:
@@ -190,13 +189,13 @@ def register(method: type[Method]) -> type[Method]:
 
 
 def find_method(name: str) -> type[Method]:
-    """The method of that name, of this package or of an installed one that has methods (entry points METHOD_PLUGINS).
+    """The method of that name, of this package or of an installed one that has methods (``mtl_lora.plugins``).
 
     Raises:
         InvalidInput: A line that lists the names there are.
     """
     if name not in METHODS:
-        for plugin in entry_points(group=METHOD_PLUGINS):
+        for plugin in method_plugins():
             plugin.load()
     if name not in METHODS:
         raise unknown("method", name, sorted(METHODS))

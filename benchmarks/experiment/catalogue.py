@@ -6,13 +6,12 @@ import ast
 from collections.abc import Iterator
 from dataclasses import fields
 from functools import cache
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.plugins import is_plugin, loaded_plugins
-from mtl_lora import METHOD_PLUGINS
+from mtl_lora.plugins import method_plugins
 
 ROOT = Path(__file__).parents[2]
 SHARED = ("rank", "alpha", "dropout")  # settings that every method has
@@ -28,7 +27,7 @@ class Listed(NamedTuple):
 @cache
 def methods() -> dict[str, Listed]:
     """Every adaptation method by its name, those of installed plugins too, in no particular order."""
-    plugins = (find_spec(plugin.module) for plugin in entry_points(group=METHOD_PLUGINS))
+    plugins = (find_spec(plugin.module) for plugin in method_plugins())
     files = (Path(spec.origin) for spec in plugins if spec and spec.origin)
     return _registered(*_files("baselines"), *_files("mtl_lora"), *files)
 
