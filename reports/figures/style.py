@@ -95,8 +95,11 @@ def save(drawing: Drawing, folder: Path, name: str, caption: str, alt: str = "")
     """Write a drawing as PNG and SVG, without the date of writing, and close it."""
     name = plain_name(name)
     with plt.rc_context(PARAMETERS | {"svg.hashsalt": name}):
+        drawing.set_dpi(DPI)
+        if layout := drawing.get_layout_engine():
+            layout.execute(drawing)
+            drawing.set_layout_engine(None)  # everything has its place: saving need not find it by a drawing of its own
         drawing.savefig(folder / f"{name}.png", dpi=DPI, metadata={"Software": None})
-        drawing.set_layout_engine(None)  # everything has its place by now
         drawing.savefig(folder / f"{name}.svg", dpi=RASTER, metadata={"Date": None})
     plt.close(drawing)
     return Figure(name, caption, (folder / f"{name}.svg").read_text(encoding="utf-8"), alt or caption)
