@@ -11,7 +11,7 @@ from reports.tables.table import Table, Text
 
 
 def tuning_table(arms: Sequence[Tuned], title: str, results: Results, name: str) -> Table:
-    """A row an arm: its trials, what they cost, the chosen rate, and dev scores at it and at the recipe's."""
+    """A row per arm: its trials, what they cost, the chosen rate, and dev scores at it and at the recipe's."""
     rows: list[list[Text | str]] = []
     for arm in arms:
         trials = [results.find(trial.id) for trial in arm.choice.trials]

@@ -43,7 +43,7 @@ TINY = [*CUT, "--max-train", "12", "--methods", "mtl-lora"]
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> RunStore:
-    """LoRA, MTL-LoRA and heads alone, diagnosed; 40 rows a task are more than are read at once."""
+    """LoRA, MTL-LoRA and heads alone, diagnosed; 40 rows per task are more than are read at once."""
     results = tmp_path_factory.mktemp("quick")
     run = ["run", "quick", "--tasks", ",".join(QUICK), "--conflict", "1", "--budget", "45k", "--max-train", "40", *CUT]
     assert mtl_lora(*run, "--methods", "lora,mtl-lora,heads-only", "--results", results) == 0
