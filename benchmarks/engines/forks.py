@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import forkserver
+from multiprocessing import forkserver, util
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 
@@ -19,6 +21,9 @@ SURROUNDINGS = {
     "TOKENIZERS_PARALLELISM": "false",
     "PYTHONWARNINGS": "ignore:resource_tracker:UserWarning",  # of what is left of workers that were killed
 }
+SOCKETS = "MTL_LORA_SOCKETS"  # where a server finds the folder of its sockets
+if _sockets := os.environ.get(SOCKETS):  # in a server alone, which outlives a process that is killed before it can tidy up
+    atexit.register(shutil.rmtree, _sockets, ignore_errors=True)
 
 
 def fork_server() -> ForkServerContext:
@@ -28,15 +33,16 @@ def fork_server() -> ForkServerContext:
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["benchmarks.engines.local"])
-    with surrounded_by(SURROUNDINGS):
+    with surrounded_by(SURROUNDINGS | {SOCKETS: util.get_temp_dir()}):
         forkserver.ensure_running()
     return context
 
 
-def start(process: BaseProcess) -> None:
-    """Start a process; where the server is killed at this very moment, by the next server."""
+def start_fork(process: BaseProcess) -> None:
+    """Start a process of :func:`fork_server`; where the server is killed at this very moment, by the next one."""
     for _ in range(ATTEMPTS):
         try:
+            fork_server()
             process.start()
         except (EOFError, ConnectionError) as error:
             killed = error

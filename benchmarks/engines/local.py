@@ -19,7 +19,7 @@ import torch
 
 from benchmarks.engines.attempt import attempt, failure_of
 from benchmarks.engines.base import Ended, Engine, Job, Progress, Tell
-from benchmarks.engines.forks import SURROUNDINGS, fork_server, start, surrounded_by
+from benchmarks.engines.forks import SURROUNDINGS, fork_server, start_fork, surrounded_by
 from benchmarks.experiment.study import Study
 from benchmarks.plugins import load_plugins, loaded_plugins
 from benchmarks.quiet import quiet
@@ -114,16 +114,15 @@ class Local(Engine):
     def _start(self) -> _Worker:
         used = {worker.process.name for worker in self.workers}
         name = next(str(number) for number in range(self.slots) if str(number) not in used)
-        if self.gpus:  # CUDA does not survive a fork
-            context: BaseContext = get_context("spawn")
-            surroundings = SURROUNDINGS | {"CUDA_VISIBLE_DEVICES": _device(int(name) % self.gpus)}
-        else:
-            context, surroundings = fork_server(), SURROUNDINGS
+        context: BaseContext = get_context("spawn") if self.gpus else fork_server()  # CUDA does not survive a fork
         ours, theirs = context.Pipe()
         arguments = (theirs, self.store, self.execution, self.threads, loaded_plugins())
         process = context.Process(target=_serve, args=arguments, name=name, daemon=True)  # type: ignore[attr-defined]
-        with surrounded_by(surroundings):
-            start(process)
+        if self.gpus:
+            with surrounded_by(SURROUNDINGS | {"CUDA_VISIBLE_DEVICES": _device(int(name) % self.gpus)}):
+                process.start()
+        else:
+            start_fork(process)
         theirs.close()
         self.workers.append(_Worker(process, ours))
         return self.workers[-1]

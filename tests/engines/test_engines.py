@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 import psutil
@@ -156,7 +158,15 @@ def test_a_stopped_grid_ends_at_once_and_goes_on_later(sent: int, one_by_one: Ru
     assert_same(RunStore(tmp_path), one_by_one, {record.id for record in RunStore(tmp_path).finished()})
 
 
-def test_workers_end_with_the_process_that_started_them(tiny: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where processes that are started keep temporary files: a short path, as sockets need."""
+    with TemporaryDirectory() as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        yield Path(folder)
+
+
+def test_workers_end_with_the_process_that_started_them(tiny: Path, tmp_path: Path, temporary: Path) -> None:
     process = start(tiny, tmp_path, "--methods", "lora,dora,mtl-lora", "--workers", "2")
     wait_for(lambda: list(tmp_path.glob("checkpoints/*/checkpoint-*")), process)
     workers = psutil.Process(process.pid).children(recursive=True)
@@ -164,6 +174,7 @@ def test_workers_end_with_the_process_that_started_them(tiny: Path, tmp_path: Pa
     process.wait()
     _, alive = psutil.wait_procs(workers, timeout=10)
     assert not alive
+    assert not list(temporary.glob("pymp-*"))  # of multiprocessing
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
