@@ -50,7 +50,9 @@ HARMLESS = {  # others, such as the starts of PiSSA and OLoRA, change the base w
 
 
 @torch.no_grad()
-def export_peft(model: AdaptedModel, task: str, folder: Path | str, base_name: str | None = None) -> None:
+def export_peft(
+    model: AdaptedModel, task: str, folder: Path | str, base_name: str | None = None, base_revision: str | None = None
+) -> None:
     """Write one task as a PEFT checkpoint into ``folder``, with what else of the base is trained (a head).
 
     Where PEFT is installed it is asked first whether it would load all of it: in some mixtures of experts it takes
@@ -60,7 +62,8 @@ def export_peft(model: AdaptedModel, task: str, folder: Path | str, base_name: s
         model: The adapted model, of any method; no task merged.
         task: Which task, by name.
         folder: Created where it is missing.
-        base_name: Hub id of the base model, for the checkpoint's configuration.
+        base_name: Hub id or folder of the base model. With it PEFT's Auto classes load base and checkpoint together.
+        base_revision: Revision of it on the hub.
 
     Raises:
         InvalidInput: If there is no such task or no adapter, or PEFT would not load all of it. Nothing is written.
@@ -79,8 +82,9 @@ def export_peft(model: AdaptedModel, task: str, folder: Path | str, base_name: s
     tensors = {f"{PREFIX}{name}": tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     config = {
         "peft_type": "LORA",
-        "task_type": None,
+        "task_type": _task_type(model.base, heads),
         "base_model_name_or_path": base_name,
+        "revision": base_revision,
         "r": rank,
         "lora_alpha": model.method.scaling * rank,  # PEFT scales by lora_alpha / r, and r may be n times ours
         "lora_dropout": model.method.dropout,
@@ -102,6 +106,17 @@ def _trained_beside(model: AdaptedModel) -> list[str]:
     adapters = {id(parameter) for parameter in model.adapter_parameters().values()}
     trained = [name for name, p in model.base.named_parameters() if p.requires_grad and id(p) not in adapters]
     return sorted({name.rpartition(".")[0] for name in trained})
+
+
+def _task_type(base: nn.Module, heads: Sequence[str]) -> str | None:
+    """What PEFT's Auto classes shall make of the base, by the name of its class; None where PEFT has no word for it."""
+    name = type(base).__name__
+    if name.endswith("ForSequenceClassification"):  # PEFT then expects the head, whatever it is called, to be trained
+        return "SEQ_CLS" if {"classifier", "score"} & set(heads) else None
+    ends = {"ForCausalLM": "CAUSAL_LM", "LMHeadModel": "CAUSAL_LM", "ForConditionalGeneration": "SEQ_2_SEQ_LM"}
+    ends |= {"Model": "FEATURE_EXTRACTION"}
+    known = hasattr(base, "config") and not heads
+    return next((task_type for end, task_type in ends.items() if known and name.endswith(end)), None)
 
 
 def _ask_peft(model: AdaptedModel, config: dict[str, Any], tensors: Mapping[str, Tensor]) -> None:

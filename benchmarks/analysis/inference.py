@@ -1,4 +1,4 @@
-"""Using a finished run: predictions on new text, and export of a task."""
+"""Using a finished run: its model as it was trained, and predictions on new text."""
 
 from __future__ import annotations
 
@@ -6,20 +6,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from math import isnan
-from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
-from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerBase
 
-from baselines.peft_format import export_peft
 from benchmarks.answering.base import OUTPUTS, TaskModel
 from benchmarks.answering.registry import read_answer_mode
 from benchmarks.answering.vision_language import VisionLanguage
 from benchmarks.data.multiple_choice import read_choice
 from benchmarks.records.config import RunConfig
+from benchmarks.records.schema import RunRecord
 from benchmarks.records.store import RunStore
 from benchmarks.sources import Source
 from benchmarks.sources.backbones import refuse_other
@@ -32,18 +30,22 @@ from mtl_lora import InvalidInput, load_trained
 from mtl_lora.errors import unknown
 
 BATCH = 64
-HEAD = "head.safetensors"
 
 
 @dataclass(frozen=True)
 class FinishedRun:
     """A trained model and what it was trained for."""
 
-    run: RunConfig
+    record: RunRecord
     suite: Suite
     model: TaskModel
     tokenizer: PreTrainedTokenizerBase
     source: Source
+
+    @property
+    def run(self) -> RunConfig:
+        """What was run."""
+        return self.record.config
 
     @classmethod
     def open(cls, store: RunStore, run_id: str, source: Source) -> FinishedRun:
@@ -61,7 +63,7 @@ class FinishedRun:
         model = build_model(run, suite, source)
         load_trained(model, store.trained_path(run_id))
         model.to("cuda" if torch.cuda.is_available() else "cpu")
-        return cls(run, suite, model.eval(), source.tokenizer(backbone, revision), source)
+        return cls(record, suite, model.eval(), source.tokenizer(backbone, revision), source)
 
     def task(self, name: str) -> Task:
         """The task of that name, or InvalidInput that lists the run's."""
@@ -108,18 +110,6 @@ class FinishedRun:
                 yield f"{value:.3f}" if task.graded else "no answer" if isnan(value) else task.labels[int(value)]
         if folds:
             self.model.backbone.unmerge()
-
-    def export(self, task: Task, folder: Path) -> None:
-        """Write a task's adapter as a PEFT checkpoint, and its head, where it has one, beside it."""
-        export_peft(self.model.backbone, task.name, folder, base_name=self.run.backbone.id)
-        head = {name: tensor.detach().contiguous() for name, tensor in self.model.head(task).items()}
-        about = {
-            "labels": ",".join(task.labels),
-            "scale": f"{task.scale[0]}..{task.scale[1]}",
-            "pooling": self.run.backbone.pooling,
-        }
-        if head:
-            save_file(head, folder / HEAD, about)
 
 
 def _columns(task: Task, number: int, line: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``mtl-lora diagnose``, ``predict`` and ``export``: what finished runs are good for."""
+"""``mtl-lora diagnose``, ``predict``, ``export`` and ``merge``: what finished runs are good for."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 RunId = Annotated[str, typer.Argument(help="id of a finished run: the name of its record")]
+PushToHub = Annotated[str | None, typer.Option(help="model repository of the Hugging Face hub to upload it to as well")]
 TaskName = Annotated[str, typer.Option(help="a task of the run")]
 
 
@@ -68,16 +69,47 @@ def export(
     run: RunId,
     task: TaskName,
     to: Annotated[Path, typer.Option(help="folder for the checkpoint")],
+    push_to_hub: PushToHub = None,
     results: Results = RESULTS,
     mirror: Mirror = None,
     plugin: Plugins = None,
 ) -> None:
-    """Write one task of a finished run as an ordinary PEFT checkpoint, its head beside it."""
+    """Write one task of a finished run as an ordinary PEFT checkpoint, its head and a model card beside it."""
     quiet()
     load_plugins(plugin)
+    from benchmarks.analysis.export import export_task
+
     finished = _finished(run, results, mirror)
-    finished.export(finished.task(task), to)
-    print(f"written: {to}")
+    export_task(finished, finished.task(task), to)
+    _say(to, push_to_hub)
+
+
+@app.command()
+def merge(
+    run: RunId,
+    task: TaskName,
+    to: Annotated[Path, typer.Option(help="new folder for the model")],
+    push_to_hub: PushToHub = None,
+    results: Results = RESULTS,
+    mirror: Mirror = None,
+    plugin: Plugins = None,
+) -> None:
+    """Write one task of a finished run as a plain model: the adapter merged into its base, with tokenizer and head."""
+    quiet()
+    load_plugins(plugin)
+    from benchmarks.analysis.export import merge_task
+
+    finished = _finished(run, results, mirror)
+    merge_task(finished, finished.task(task), to)
+    _say(to, push_to_hub)
+
+
+def _say(folder: Path, push_to_hub: str | None) -> None:
+    from benchmarks.analysis.export import push
+
+    print(f"written: {folder}")
+    if push_to_hub:
+        print(f"uploaded: {push(folder, push_to_hub)}")
 
 
 def _finished(run: str, results: Path, mirror: Path | None) -> FinishedRun:

@@ -14,6 +14,7 @@ import peft
 import pytest
 import torch
 import torch.nn.functional as F
+from huggingface_hub import HfApi, ModelCard
 from safetensors.torch import load_file
 from tiny_cli import mtl_lora, predictions, run_arguments
 from tiny_mirror import ENCODER, NO_DROPOUT
@@ -82,6 +83,45 @@ def test_an_exported_task_gives_the_same_answers_through_peft(
         recorded = predictions(store, run_id).query("task == @name").sort_values("row")["prediction"]
         assert answers.tolist() == recorded.astype(int).tolist()
         assert len(head["bias"]) == len(task.labels)
+
+
+def test_a_merged_task_is_a_plain_model_that_gives_the_same_answers(
+    store: RunStore, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """Whatever loads models loads it, with its tokenizer; a folder with something in it is never written to."""
+    run_id, folder = run_ids(store)[0], tmp_path / "merged"
+    command = ["merge", run_id, "--task", "cola", "--to", folder, "--results", store.folder, "--mirror", tiny]
+    assert mtl_lora(*command) == 0
+    assert not any("adapter" in name for name in load_file(folder / "model.safetensors"))
+    texts = scored_texts(tiny, "cola")
+    inputs = AutoTokenizer.from_pretrained(folder)(texts, padding=True, return_tensors="pt")
+    head, mask = load_file(folder / "head.safetensors"), inputs["attention_mask"][:, :, None]
+    with torch.no_grad():
+        pooled = (AutoModel.from_pretrained(folder)(**inputs).last_hidden_state * mask).sum(1) / mask.sum(1)
+        answers = F.linear(pooled, head["weight"], head["bias"]).argmax(1)
+    recorded = predictions(store, run_id).query("task == 'cola'").sort_values("row")["prediction"]
+    assert answers.tolist() == recorded.astype(int).tolist()
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    capsys.readouterr()
+    assert mtl_lora(*command) == 2
+    assert capsys.readouterr().err.strip() == f"mtl-lora: {folder} is not empty: name a new folder"
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+def test_a_model_card_says_what_a_folder_holds_and_an_upload_passes_through(
+    store: RunStore, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    calls: list[tuple] = []
+    monkeypatch.setattr(HfApi, "create_repo", lambda self, name, exist_ok: calls.append((name, exist_ok)))
+    monkeypatch.setattr(HfApi, "upload_folder", lambda self, repo_id, folder_path: f"hub/{repo_id}/{folder_path.name}")
+    record = RunStore(store.folder).finished()[0]
+    to = ["--to", tmp_path / "out", "--push-to-hub", "me/cola"]
+    assert mtl_lora("export", record.id, "--task", "cola", *to, "--results", store.folder, "--mirror", tiny) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "uploaded: hub/me/cola/out" and calls == [("me/cola", True)]
+    card = ModelCard.load(tmp_path / "out" / "README.md")
+    assert (card.data.base_model, card.data.library_name) == (ENCODER, "peft")
+    value = record.scores["cola"].metrics["matthews"]
+    assert f"matthews {value:.4f}" in card.text and record.id in card.text
 
 
 BAD = {

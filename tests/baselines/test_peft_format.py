@@ -32,6 +32,27 @@ def test_exported_and_loaded_by_peft_equals_native(folding: Method, task: str, t
     torch.testing.assert_close(theirs(tokens()).logits, logits(model, task), rtol=1e-4, atol=1e-5)
 
 
+def test_auto_classes_of_peft_load_base_and_checkpoint_together(tmp_path: Path) -> None:
+    """From the folder alone: a language model, a bare encoder, and a classifier with its trained head."""
+    torch.manual_seed(0)
+    settings = BertConfig(vocab_size=50, hidden_size=32, num_hidden_layers=1, num_attention_heads=4)
+    kinds = {
+        peft.AutoPeftModelForCausalLM: (tiny_llama(), LLAMA_TARGETS),
+        peft.AutoPeftModelForFeatureExtraction: (tiny_bert(), ["query"]),
+        peft.AutoPeftModelForSequenceClassification: (BertForSequenceClassification(settings).eval(), ["query"]),
+    }
+    for auto, (base, targets) in kinds.items():
+        folder = tmp_path / auto.__name__
+        base.save_pretrained(folder / "base")
+        model = randomise_adapters(AdaptedModel(base, LoRA(rank=4), TASKS, targets))
+        if hasattr(base, "classifier"):
+            base.classifier.requires_grad_(True)
+            torch.nn.init.normal_(base.classifier.weight)
+        export_peft(model, "a", folder / "adapter", base_name=str(folder / "base"))
+        theirs = auto.from_pretrained(folder / "adapter").eval()
+        torch.testing.assert_close(theirs(tokens())[0], model(tokens(), task_ids=["a"] * 6)[0], rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("use_dora", [False, True])
 def test_a_checkpoint_of_peft_is_imported(use_dora: bool, tmp_path: Path) -> None:
     config = peft.LoraConfig(r=4, lora_alpha=12, target_modules=["query", "dense"], use_dora=use_dora)
