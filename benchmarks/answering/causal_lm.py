@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,6 +19,7 @@ from benchmarks.answering.collation import collate_labelled, collate_options
 from benchmarks.answering.greedy import generated, write_greedily
 from benchmarks.answering.log_likelihood import IGNORED, answer_loss, score_continuations
 from benchmarks.answering.prompts import MATCHES, PROMPTS, find_answer, prompt, response
+from benchmarks.records.config import LATER
 from benchmarks.suites.spec import Task
 from mtl_lora import AdaptedModel, InvalidInput
 from mtl_lora.errors import unknown
@@ -29,13 +30,14 @@ LOSSES = ("response", "all")
 class LanguageModel(TaskModel):
     """Adapted causal language model; nothing else is trained."""
 
-    def __init__(self, backbone: AdaptedModel, tasks: Sequence[Task], new_tokens: int = 0) -> None:
+    def __init__(self, backbone: AdaptedModel, tasks: Sequence[Task], new_tokens: int = 0, end: int = -1) -> None:
+        """end: as in :class:`Generation`."""
         super().__init__(backbone, tasks)
         if new_tokens:
             own = backbone.base.generation_config
-            ends = own.eos_token_id if isinstance(own.eos_token_id, list) else [own.eos_token_id]
-            filler = ends[0] if own.pad_token_id is None else own.pad_token_id
-            write_greedily(backbone, new_tokens, own.eos_token_id, filler)
+            end = own.eos_token_id if end == -1 else end
+            ends = end if isinstance(end, list) else [end]
+            write_greedily(backbone, new_tokens, end, ends[0] if own.pad_token_id is None else own.pad_token_id)
 
     def forward(
         self,
@@ -94,7 +96,8 @@ class Language(AnswerMode):
         Too long a prompt loses its beginning, so that the response is always learnt; the released prompts are cut at the
         end, response included, and in training alone.
         """
-
+        if self.end_of_answers(tokenizer) not in range(len(tokenizer)):
+            raise InvalidInput(f"end must be one of the {len(tokenizer)} tokens, from 0 on, or -1 for the tokenizer's own")
         if task.written and self.prompt == "released":
             raise InvalidInput("prompt=released is the wording of multiple choice: answers in words go with prompt=same")
 
@@ -119,7 +122,11 @@ class Language(AnswerMode):
         return start + tokenizer(asked, add_special_tokens=False)["input_ids"]
 
     def _ids_of(self, answer: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-        return [*tokenizer(answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+        return [*tokenizer(answer, add_special_tokens=False)["input_ids"], self.end_of_answers(tokenizer)]
+
+    def end_of_answers(self, tokenizer: PreTrainedTokenizerBase) -> int | None:
+        """The token that a response ends with."""
+        return tokenizer.eos_token_id
 
     @abstractmethod
     def _to_score(self, row: dict, task: Task, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
@@ -153,11 +160,13 @@ class Likelihood(Language):
 class Generation(Language):
     """Greedy text after the prompt, and the answer found in it.
 
-    match: the rule, see ``find_answer``. new_tokens: at most so many are generated.
+    match: the rule, see ``find_answer``. new_tokens: at most so many are generated. end: the token that an answer ends with,
+    -1 for the tokenizer's own; for models that have never seen that one.
     """
 
     match: str = "words"
     new_tokens: int = 32
+    end: int = field(default=-1, metadata=LATER)
 
     name: ClassVar[str] = "generation"
     summary: ClassVar[str] = "text that a causal model generates: the first option named in it, or all of it"
@@ -168,6 +177,9 @@ class Generation(Language):
             raise unknown("match", self.match, MATCHES)
         if self.new_tokens < 1:
             raise InvalidInput(f"new tokens must be at least 1, not {self.new_tokens}")
+
+    def end_of_answers(self, tokenizer: PreTrainedTokenizerBase) -> int | None:
+        return super().end_of_answers(tokenizer) if self.end == -1 else self.end
 
     def more_positions(self, tasks: Sequence[Task]) -> int:
         return self.new_tokens if tasks[0].written else 0
@@ -182,17 +194,24 @@ class Generation(Language):
         return {"input_ids": ids, "attention_mask": mask}
 
     def model(self, backbone: AdaptedModel, tasks: Sequence[Task], pooling: str, seed: int) -> LanguageModel:
-        return LanguageModel(backbone, tasks, self.new_tokens)
+        return LanguageModel(backbone, tasks, self.new_tokens, self.end)
 
     def answers(
         self, task: Task, outputs: dict[str, np.ndarray], tokenizer: PreTrainedTokenizerBase
     ) -> dict[str, np.ndarray | list[str]]:
-        """ "text" is what was generated; for multiple choice "prediction" is NaN where it gives no answer."""
-        texts = tokenizer.batch_decode(outputs["predictions"].astype(int), skip_special_tokens=True)
+        """ "text" is what was generated, up to its end; for multiple choice "prediction" is NaN where it gives no answer."""
+        made = outputs["predictions"].astype(int)
         if task.written:
-            return {"text": [text.strip() for text in texts]}
+            answers = [_before(ids, self.end_of_answers(tokenizer)) for ids in made.tolist()]
+            return {"text": [text.strip() for text in tokenizer.batch_decode(answers, skip_special_tokens=True)]}
+        texts = tokenizer.batch_decode(made, skip_special_tokens=True)
         found = [find_answer(text, task.labels, self.match) for text in texts]
         return {"prediction": np.array([np.nan if f is None else f for f in found], dtype=np.float32), "text": texts}
+
+
+def _before(ids: list[int], end: int | None) -> list[int]:
+    """The tokens in front of the first ``end``."""
+    return ids[: ids.index(end)] if end in ids else ids
 
 
 def _answer(row: dict, task: Task) -> str:

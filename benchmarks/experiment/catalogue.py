@@ -82,4 +82,11 @@ def _literals(node: ast.ClassDef, fields: bool) -> Iterator[tuple[str, object]]:
         if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and line.value:
             of_the_class = "ClassVar" in ast.unparse(line.annotation)
             if of_the_class != fields:
-                yield line.target.id, ast.literal_eval(line.value)
+                yield line.target.id, ast.literal_eval(_default(line.value))
+
+
+def _default(value: ast.expr) -> ast.expr:
+    """Itself, or what ``field(default=..)`` has."""
+    if isinstance(value, ast.Call):
+        return next(word.value for word in value.keywords if word.arg == "default")
+    return value

@@ -6,19 +6,24 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from datasets import Dataset
 from tiny_cli import mtl_lora, predictions
 from tiny_mirror import CAUSAL, make_mirror
 from tiny_plugins import forgotten_plugins
 
 from benchmarks.answering.causal_lm import Generation
 from benchmarks.answering.log_likelihood import IGNORED
+from benchmarks.answering.registry import recorded_answer_mode
 from benchmarks.data.splits import load_task
 from benchmarks.metrics.registry import METRICS, OF_TEXTS
 from benchmarks.records.store import RunStore
 from benchmarks.sources import Source
 from benchmarks.suites import find_suite
+from benchmarks.suites.spec import Task
+from mtl_lora import InvalidInput
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "own_data.md").read_text()
 (METRIC,) = re.findall(r"```python\n(.*?)```", GUIDE, flags=re.S)
@@ -91,6 +96,26 @@ def test_the_answer_is_learnt_after_instruction_and_input(run: RunStore, suite: 
     assert tokenizer.decode(learnt) == f"{text['answers'][0]} {tokenizer.eos_token}" and row["input_ids"][-2:] == learnt
     read = tokenizer.decode(row["input_ids"])
     assert read.index(text["text"]) < read.index(text["text_pair"], read.index(text["text"]) + len(text["text"]))
+
+
+def test_an_answer_ends_at_its_end(suite: Path) -> None:
+    """Whatever the model's own settings let it write after that; the end may be named, and is learnt then."""
+    tokenizer = Source().tokenizer(str(suite.parent / "models" / CAUSAL), None)
+    task = Task("t", "", "", "", "", inputs=("x",), metrics=("exact_match",), written=True)
+    good, bad, other, end = (tokenizer.convert_tokens_to_ids(word) for word in ("good", "bad", "w3", tokenizer.eos_token))
+    made = np.array([[good, bad, end, other], [good, other, bad, bad]], dtype=float)
+    assert Generation().answers(task, {"predictions": made}, tokenizer) == {"text": ["good bad", "good w3 bad bad"]}
+    assert Generation(end=other).answers(task, {"predictions": made}, tokenizer) == {"text": ["good bad", "good"]}
+    rows = Dataset.from_list([{"text": "w1", "answers": ["good"], "row": 0}])
+    (row,) = Generation(end=other).tokens(rows, task, tokenizer, 99, training=True)
+    assert row["input_ids"][-2:] == [good, other]
+    with pytest.raises(InvalidInput, match="end must be one of the"):
+        Generation(end=10**6).tokens(rows, task, tokenizer, 99, training=True)
+
+
+def test_the_default_end_moves_no_id() -> None:
+    assert "end" not in (recorded_answer_mode(Generation()) or {})
+    assert (recorded_answer_mode(Generation(end=1)) or {})["end"] == 1
 
 
 def test_rouge_l_is_the_f1_of_the_longest_common_subsequence() -> None:
