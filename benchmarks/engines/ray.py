@@ -73,7 +73,7 @@ class Ray(Engine):
         self.board = ray.remote(num_cpus=0)(Board).options(scheduling_strategy=here).remote()
         self.running: list[_Started] = []
         self.studies: list[tuple[Study, ray.ObjectRef]] = []
-        self.plugins = ray.put({path.name: path.read_bytes() for path in loaded_plugins()})
+        self.plugins = ray.put(tuple((path.name, path.read_bytes()) for path in loaded_plugins()))
 
     @property
     def slots(self) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -55,7 +54,7 @@ def do(
     study: Study,
     execution: Execution,
     board: ray.actor.ActorHandle,
-    plugins: Mapping[str, bytes],
+    plugins: tuple[tuple[str, bytes], ...],
     meeting: str,
     place: int,
 ) -> dict[str, bytes]:
@@ -63,7 +62,7 @@ def do(
     their names: of several processes the first one has them, or the one that failed."""
     torch.set_num_threads(1)
     quiet()
-    _load(tuple(plugins.items()))
+    _load(plugins)
     if execution.devices > 1:
         _meet(board, meeting, place, execution.devices)
     study = _as_known(study)
@@ -101,8 +100,8 @@ def _meet(board: ray.actor.ActorHandle, meeting: str, place: int, devices: int) 
 @cache
 def _load(plugins: tuple[tuple[str, bytes], ...]) -> None:
     """Import the plugins of the process that leads, whose files this node need not have."""
-    folder = Path(tempfile.mkdtemp(prefix="mtl-lora-")) if plugins else Path()
     for name, content in plugins:
+        folder = Path(tempfile.mkdtemp(prefix="mtl-lora-"))
         (folder / name).write_bytes(content)
         load_plugin(folder / name)
 

@@ -102,10 +102,12 @@ def test_a_file_of_ones_own_is_imported_by_worker_processes(tmp_path: Path) -> N
 
 
 def test_nodes_of_a_cluster_get_its_content() -> None:
-    content = METHOD.replace("half-lora", "half-lora-of-a-node").encode()
+    """Of two files of one name too."""
+    names = ["half-lora-of-a-node", "another-of-it"]
+    contents = [METHOD.replace("half-lora", name).encode() for name in names]
     with forgotten_plugins():
-        pytest.importorskip("benchmarks.engines.ray")._load((("half.py", content),))
-        assert method_source("half-lora-of-a-node") == hashlib.sha256(content).hexdigest()
+        pytest.importorskip("benchmarks.engines.ray_node")._load(tuple(("half.py", content) for content in contents))
+        assert [*map(method_source, names)] == [hashlib.sha256(content).hexdigest() for content in contents]
 
 
 WRONG = {
