@@ -16,8 +16,8 @@ from tiny_study import RESULTS
 from benchmarks.cli import app
 
 ROOT = Path(__file__).parents[1]
-README, USAGE = ((ROOT / page).read_text() for page in ("README.md", "docs/usage.md"))
-COMMANDS = [line.partition("#")[0] for line in (README + USAGE).splitlines() if line.startswith("mtl-lora ")]
+README, USAGE, OWN = ((ROOT / page).read_text() for page in ("README.md", "docs/usage.md", "docs/own_data.md"))
+COMMANDS = [line.partition("#")[0] for line in (README + USAGE + OWN).splitlines() if line.startswith("mtl-lora ")]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *RESULTS.glob("**/README.md")]
 
 

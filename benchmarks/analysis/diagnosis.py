@@ -150,7 +150,8 @@ def _prepare(finished: FinishedRun, load: Callable[..., TaskData]) -> tuple[dict
     for task in suite.select(run.tasks):
         rows = load(task, split=run.split, max_train=run.max_train, max_test=run.max_eval)
         if rows.fingerprint != run.data[task.name]:
-            raise InvalidInput(f"the rows of task {task.name} are not those of run {run.id}: give the --mirror it had")
+            why = "its file has changed" if task.local else "give the --mirror it had"
+            raise InvalidInput(f"the rows of task {task.name} are not those of run {run.id}: {why}")
         train, test = rows.train, rows.test
         data.append(replace(rows, train=train.take(min(ROWS, len(train))), test=test.take(min(AT_ONCE, len(test)))))
     train, test = encode(data, tokenizer, mode, run.backbone.max_length)
