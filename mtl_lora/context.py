@@ -50,6 +50,7 @@ class TaskContext:
         self._batch: Batch | None = None
         self._called: set[str] = set()
         self._read: set[str] = set()
+        self._penalties: list[Tensor] = []
 
     @contextmanager
     def __call__(self, tasks: Tensor | Sequence[int | str], device: torch.device | None = None) -> Iterator[None]:
@@ -94,10 +95,20 @@ class TaskContext:
     def route(self, z: Tensor, core: Tensor, layer: str) -> Tensor:
         """Apply to each row of z (rows, ..., R_in) the core of its sample's task.
 
-        core: (T, R_out, R_in), or (T, R) of diagonals. layer: the name of the one whose input has these rows. Rows may
-        be a multiple of the samples: each sample then owns as many consecutive rows, which is how beams, answer choices
-        and flattened tokens are laid out. Where this is not proven of ``layer``, :meth:`unproven` will name it.
+        core: (T, R_out, R_in), or (T, R) of diagonals. layer: the name of the one whose input has these rows.
         Picking cores by a one-hot product keeps backward deterministic, which indexing does not on CUDA.
+        """
+        rows, one_hot = self.by_sample(z, layer)
+        picked = (one_hot.to(core.device, core.dtype) @ core.flatten(1)).to(z).unflatten(1, core.shape[1:])
+        routed = rows * picked[:, None] if core.dim() == 2 else torch.bmm(rows, picked.transpose(1, 2))
+        return routed.reshape(*z.shape[:-1], routed.shape[-1])
+
+    def by_sample(self, z: Tensor, layer: str) -> tuple[Tensor, Tensor]:
+        """z (rows, ..., R) as (samples, rows of each, R), and the tasks of these samples one-hot (samples, T).
+
+        Rows may be a multiple of the samples: each sample then owns as many consecutive rows, which is how beams, answer
+        choices and flattened tokens are laid out. Where this is not proven of ``layer``, :meth:`unproven` will name it.
+        Rows that are no multiple are one sample's, if the batch is of one task.
         """
         batch = self._batch_of_now()
         one_hot, samples = batch.one_hot, len(batch.one_hot)
@@ -109,10 +120,17 @@ class TaskContext:
             if torch.compiler.is_compiling():
                 raise InvalidInput("run the adapted model once on several samples before it is compiled")
             batch.unproven.append(layer)
-        picked = (one_hot.to(core.device, core.dtype) @ core.flatten(1)).to(z).unflatten(1, core.shape[1:])
-        rows = z.reshape(samples, -1, z.shape[-1])
-        routed = rows * picked[:, None] if core.dim() == 2 else torch.bmm(rows, picked.transpose(1, 2))
-        return routed.reshape(*z.shape[:-1], routed.shape[-1])
+        return z.reshape(samples, -1, z.shape[-1]), one_hot.to(z.device)
+
+    def add_penalty(self, value: Tensor) -> None:
+        """Keep what a layer adds to the loss; when it is run again in backward, that is known already."""
+        if _backward_pass() == NO_BACKWARD:
+            self._penalties.append(value)
+
+    def take_penalties(self) -> list[Tensor]:
+        """What layers have added since this was last asked."""
+        taken, self._penalties = self._penalties, []
+        return taken
 
     def _is_proven(self, layer: str, dims: int, rows: int) -> bool:
         """Whether it is known of inputs of so many dimensions and rows per sample.

@@ -112,7 +112,10 @@ class AdaptedLinear(nn.Module):
             return merged
         params = self._params()
         down, core, up = self.method.factors(params)
-        z = self._projected(x, down.to(x.dtype)) * self.method.scaling
+        z = self._projected(x, down.to(x.dtype))
+        if self.method.penalises and self.training and torch.is_grad_enabled():
+            self.context.add_penalty(self.method.penalty(params, *self.context.by_sample(z, self.name)))
+        z = z * self.method.scaling
         if core is not None:
             z = self.context.route(z, core, self.name)
         if self.method.routes_by_token:

@@ -55,6 +55,7 @@ class Method(ABC):
     reference: ClassVar[bool] = False  # a bound to compare with, no competitor for the budget
     trains_base: ClassVar[bool] = False
     routes_by_token: ClassVar[bool] = False  # by block_weights; there is then no plain LoRA that it folds to
+    penalises: ClassVar[bool] = False  # by penalty, which then belongs to the loss
     small: ClassVar[tuple[Mapping[str, Any], ...]] = ({},)  # its own settings in tests of tiny layers, one set or several
     version: ClassVar[int] = 1  # of the formula as computed; a higher one gives other numbers, so other runs
 
@@ -133,6 +134,16 @@ class Method(ABC):
             (..., n). Where C_t D x is as narrow as one block, all blocks read the same; otherwise each reads its own.
         """
         raise NotImplementedError(f"{self.name} routes by token, so it needs block_weights")
+
+    def penalty(self, params: Params, z: Tensor, one_hot: Tensor) -> Tensor:
+        """What a layer adds to the loss of a batch, a scalar; asked in training of a method that ``penalises``.
+
+        Args:
+            params: As in :meth:`factors`.
+            z: D x, unscaled, (samples, rows of each, R_in).
+            one_hot: The samples' tasks (samples, T).
+        """
+        raise NotImplementedError(f"{self.name} penalises, so it needs penalty")
 
     def output_scale(self, params: Params, base_weight: Tensor) -> Tensor | None:
         """A factor (d_out,) for each output row of W x + s U C_t D x, or None for no rescaling."""

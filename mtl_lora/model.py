@@ -128,6 +128,24 @@ class AdaptedModel(Adapted):
         """How many times the learning rate each of the adapters' tensors gets, by the names of adapter_parameters."""
         return {name: self.method.rate_factor(name.rpartition(".")[2]) for name in self.adapter_parameters()}
 
+    def penalty(self) -> Tensor | None:
+        """What the method adds to the loss, for the training passes since this was last called: the mean over layers.
+
+        Returns:
+            A scalar; None for the many methods that add nothing.
+
+        Raises:
+            InvalidInput: Where no such pass was made with gradients, as under reentrant gradient checkpointing.
+        """
+        if not self.method.penalises:
+            return None
+        if not (values := self.context.take_penalties()):
+            raise InvalidInput(
+                f"{self.method.name} adds to the loss, and no training pass with gradients was made: call the model in "
+                "training first, and checkpoint activations with use_reentrant=False"
+            )
+        return torch.stack(values).mean()
+
     def count(self) -> int:
         """The number of the adapters' parameters."""
         return sum(parameter.numel() for parameter in self.adapter_parameters().values())

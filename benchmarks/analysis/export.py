@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 from huggingface_hub import HfApi, ModelCardData
 from safetensors.torch import save_file
+from transformers import PreTrainedModel
 
 from baselines.peft_format import export_peft
 from benchmarks.analysis.inference import FinishedRun
@@ -32,7 +34,7 @@ def merge_task(finished: FinishedRun, task: Task, folder: Path) -> None:
     """
     if folder.exists() and any(folder.iterdir()):
         raise InvalidInput(f"{folder} is not empty: name a new folder")
-    plain = finished.model.backbone.unload(task.name)
+    plain = cast(PreTrainedModel, finished.model.backbone.unload(task.name))
     plain.config.use_cache = True  # which training turned off
     plain.save_pretrained(folder)
     finished.tokenizer.save_pretrained(folder)

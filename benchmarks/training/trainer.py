@@ -133,6 +133,13 @@ class AdapterTrainer(Trainer):
         self.seconds_of_evaluation += time.monotonic() - start
         return scores
 
+    def compute_loss(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """The model's loss and, in training, what the method adds to it."""
+        loss: Any = super().compute_loss(model, inputs, *args, **kwargs)  # with outputs, where evaluation asks for them
+        backbone: AdaptedModel = self.model.backbone  # type: ignore[union-attr,assignment]  # a TaskModel
+        penalty = backbone.penalty() if model.training else None
+        return loss if penalty is None else loss + penalty
+
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         optimizer = super().create_optimizer(model)
         backbone: AdaptedModel = self.model.backbone  # type: ignore[union-attr,assignment]  # a TaskModel

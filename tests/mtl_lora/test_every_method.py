@@ -221,7 +221,7 @@ def test_a_checkpoint_past_the_adapted_model_is_right_or_refused(method: Method,
     model.base.activation_checkpointing_enable({"use_reentrant": reentrant})
     losses = [m(tokens(), task_ids=IDS).logits.square().mean() for m in (plain, model)]
     losses[0].backward()
-    if next(model.layers())[1].factors().core is None:
+    if next(model.layers())[1].factors().core is None and not method.penalises:
         losses[1].backward()
         for (name, p), q in zip(plain.adapter_parameters().items(), model.adapter_parameters().values(), strict=True):
             torch.testing.assert_close(p.grad, q.grad, msg=name)
