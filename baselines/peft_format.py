@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from baselines.dora import DoRA
 from baselines.lora import LoRA
 from mtl_lora import AdaptedLinear, AdaptedModel, InvalidInput, target_layers
+from mtl_lora.layer import dims, is_transposed
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
@@ -90,6 +91,7 @@ def export_peft(
         "lora_dropout": model.method.dropout,
         "target_modules": [name for name, _ in model.layers()],
         "modules_to_save": heads or None,
+        "fan_in_fan_out": any(is_transposed(layer.base) for _, layer in model.layers()),
         "use_dora": model.method.name == "dora",
         "bias": "none",
         "inference_mode": True,
@@ -179,7 +181,7 @@ def import_peft(base: nn.Module, folder: Path | str, tasks: Sequence[str]) -> Ad
     wanted = {
         f"{PREFIX}{name}.{TENSORS[own]}": shape
         for name, layer in target_layers(base, layers).items()
-        for own, shape in method.shapes(layer.in_features, layer.out_features, len(tasks)).items()
+        for own, shape in method.shapes(*dims(layer), len(tasks)).items()
     }
     for name, shape in wanted.items():
         if name not in tensors or tensors[name].shape != shape:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,12 +17,13 @@ from mtl_lora.method import Factors, Method, Shapes
 class AdaptedLinear(nn.Module):
     """y = W x + s * U C_t D x (+ the base bias), rescaled row by row where the method says so.
 
-    base: the frozen layer, kept as it is. shared: the model's tensors that several layers use; the model owns
-    them, this layer only reads them. x is (samples, ..., d_in), the result (samples, ..., d_out).
+    base: the frozen layer, an nn.Linear or one that computes the same; it is kept as it is. shared: the model's tensors
+    that several layers use; the model owns them, this layer only reads them. x is (samples, ..., d_in), the result
+    (samples, ..., d_out).
     """
 
     def __init__(
-        self, base: nn.Linear, method: Method, context: TaskContext, shared: nn.ParameterDict, seed: int, name: str
+        self, base: Any, method: Method, context: TaskContext, shared: nn.ParameterDict, seed: int, name: str
     ) -> None:
         super().__init__()
         self.base = base
@@ -29,10 +31,9 @@ class AdaptedLinear(nn.Module):
         self.method = method
         self.context = context
         self._shared = (shared,)  # in a tuple, so that its parameters are listed once, by the model
-        dims = (base.in_features, base.out_features)
-        self.adapter = new_parameters(method.shapes(*dims, len(context.names.tasks)), base.weight)
+        self.adapter = new_parameters(method.shapes(*dims(base), len(context.names.tasks)), matrix(base))
         with torch.no_grad():
-            weight = base.weight.to(_adapter_dtype(base.weight))
+            weight = matrix(base).to(_adapter_dtype(base.weight))
             constants = method.constants(weight)
             if not weight.is_meta:
                 method.initialise({**self.adapter, **constants}, weight, lambda tensor: generator(seed, name, tensor))
@@ -51,12 +52,14 @@ class AdaptedLinear(nn.Module):
         """The base weight: some models look at its dtype before they call the layer, and some never call it."""
         if self.adapter:
             self.context.note_read(self.name)
-        return self.base.weight
+        weight: Tensor = self.base.weight
+        return weight
 
     @property
     def bias(self) -> Tensor | None:
         """The base bias."""
-        return self.base.bias
+        bias: Tensor | None = self.base.bias
+        return bias
 
     def _params(self) -> dict[str, Tensor]:
         """All tensors that the method reads: the model's shared ones, this layer's, and its constants."""
@@ -87,7 +90,7 @@ class AdaptedLinear(nn.Module):
         """W with the update of one task added (d_out, d_in): summed in float32 or better, then cast to W's dtype."""
         with torch.autocast(self.weight.device.type, enabled=False):
             a, b = (factor.to(_adapter_dtype(self.weight)) for factor in self.fold(task))
-            wide = self.weight.to(a.dtype)
+            wide = matrix(self.base).to(a.dtype)
             weight = wide + self.method.scaling * (b @ a)
             scale = self.method.output_scale(self._params(), wide)
             return (weight if scale is None else weight * scale[:, None]).to(self.weight.dtype)
@@ -95,6 +98,7 @@ class AdaptedLinear(nn.Module):
     def merge(self, task: int) -> None:
         """Put one task into the base weight; the layer then costs no more than its base."""
         merged = self.merged_weight(task)
+        merged = merged.T.contiguous() if is_transposed(self.base) else merged
         self._unmerged, self.base.weight.data = self.base.weight.data, merged
         self.merged = self.context.names.tasks[task]
 
@@ -120,7 +124,7 @@ class AdaptedLinear(nn.Module):
             z = self.context.route(z, core, self.name)
         if self.method.routes_by_token:
             z = _weighed(z, self.method.block_weights(params, x), up.shape[1])
-        scale = self.method.output_scale(params, self.base.weight)
+        scale = self.method.output_scale(params, matrix(self.base))
         if scale is not None:
             return self._rescaled(x, z, up, scale)
         # In place: autograd keeps none of these sums, and a fresh tensor of outputs costs time and memory.
@@ -136,7 +140,7 @@ class AdaptedLinear(nn.Module):
 
     def _rescaled(self, x: Tensor, z: Tensor, up: Tensor, scale: Tensor) -> Tensor:
         """(W x + U z) * scale + bias."""
-        y, bias = F.linear(x, self.base.weight), self.base.bias
+        y, bias = F.linear(x, matrix(self.base)), self.base.bias
         if y.dtype == _adapter_dtype(y):
             y = y.add_(F.linear(z, up.to(z.dtype))) * scale
             return y if bias is None else y.add_(bias)
@@ -146,6 +150,23 @@ class AdaptedLinear(nn.Module):
 
     def extra_repr(self) -> str:
         return repr(self.method)
+
+
+def is_transposed(layer: nn.Module) -> bool:
+    """Whether a layer keeps its weight as (d_in, d_out): GPT-2's, a class of transformers."""
+    return type(layer).__name__ == "Conv1D"
+
+
+def matrix(layer: Any) -> Tensor:
+    """W (d_out, d_in) of a linear layer: its weight, or a view of it."""
+    weight: Tensor = layer.weight
+    return weight.T if is_transposed(layer) else weight
+
+
+def dims(layer: nn.Module) -> tuple[int, int]:
+    """(d_in, d_out) of a linear layer."""
+    d_out, d_in = matrix(layer).shape
+    return d_in, d_out
 
 
 def _weighed(z: Tensor, weights: Tensor, width: int) -> Tensor:

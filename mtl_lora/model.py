@@ -15,10 +15,10 @@ from mtl_lora.context import TaskContext
 from mtl_lora.errors import InvalidInput
 from mtl_lora.files import LAYER, Adapted, describe, read_trained, refuse_other, tensors_with_a_row_per_task
 from mtl_lora.inputs import BATCH_INPUTS, Args, Kwargs, as_forward, batch_of
-from mtl_lora.layer import AdaptedLinear, generator, new_parameters, refuse_merged
+from mtl_lora.layer import AdaptedLinear, generator, matrix, new_parameters, refuse_merged
 from mtl_lora.method import Method, find_method
 from mtl_lora.rows import prove_rows
-from mtl_lora.targets import ALL_LINEAR, stacked_weights, target_layers, target_names
+from mtl_lora.targets import ALL_LINEAR, left_out, target_layers, target_names
 from mtl_lora.tasks import require_all
 
 
@@ -43,13 +43,13 @@ class AdaptedModel(Adapted):
         targets = target_names(targets)
         layers = target_layers(base, targets)
         self.context = TaskContext(tasks)
-        if targets == [ALL_LINEAR] and (stacked := stacked_weights(base)):
-            warnings.warn(f"{ALL_LINEAR} leaves out weights of three dimensions: {', '.join(stacked)}", stacklevel=2)
+        if targets == [ALL_LINEAR] and (unadapted := left_out(base)):
+            warnings.warn(unadapted, stacklevel=2)
         base.requires_grad_(method.trains_base)  # from here on nothing is refused
         self.base: Any = base  # an nn.Module; what else it can do is called too, where it is a model of transformers
         self.method = method
         self.merged: str | None = None
-        weight = next(iter(layers.values())).weight
+        weight = matrix(next(iter(layers.values())))
         self.shared = new_parameters(method.shared_shapes(len(tasks)), weight)
         if not weight.is_meta:
             with torch.no_grad():

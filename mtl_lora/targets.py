@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from mtl_lora.errors import InvalidInput
-from mtl_lora.layer import AdaptedLinear
+from mtl_lora.layer import AdaptedLinear, dims, is_transposed, matrix
 
 ALL_LINEAR = "all-linear"
+LAYER_NUMBER = re.compile(r"\.\d+(?=\.|$)")
 
 
-def target_layers(model: nn.Module, targets: Sequence[str] | str) -> dict[str, nn.Linear]:
+def target_layers(model: nn.Module, targets: Sequence[str] | str) -> dict[str, nn.Module]:
     """The linear layers that ``targets`` name, by path. InvalidInput where a target names none, or none that can be."""
     targets = target_names(targets)
     modules = dict(model.named_modules())
@@ -23,13 +25,11 @@ def target_layers(model: nn.Module, targets: Sequence[str] | str) -> dict[str, n
         raise InvalidInput("the model is adapted already: load the base model again")
     linear = {name: module for name, module in modules.items() if _is_linear(module) and not _bypassed(name, modules)}
     if targets == [ALL_LINEAR]:
-        # Heads on top of the base model are not part of it; neither is the output embedding.
-        inside = set(getattr(model, "base_model", model).modules())
-        find_output = getattr(model, "get_output_embeddings", None)
-        output = find_output() if find_output else None
-        found = {name for name, module in linear.items() if module in inside and module is not output}
+        inside = _inside(model)
+        found = {name for name, module in linear.items() if module in inside}
         if not found:
-            raise InvalidInput(f"{type(model).__name__} has no torch.nn.Linear layer to adapt")
+            unfit = f" ({what})" if (what := left_out(model)) else ""
+            raise InvalidInput(f"{type(model).__name__} has no linear layer that can be adapted{unfit}")
     else:
         found = _named(model, modules, linear, targets)
     for name in found:
@@ -41,7 +41,7 @@ def target_layers(model: nn.Module, targets: Sequence[str] | str) -> dict[str, n
 
 def target_dims(model: nn.Module, targets: Sequence[str] | str) -> list[tuple[int, int]]:
     """(d_in, d_out) of each layer that ``targets`` name."""
-    return [(layer.in_features, layer.out_features) for layer in target_layers(model, targets).values()]
+    return [dims(layer) for layer in target_layers(model, targets).values()]
 
 
 def target_names(targets: Sequence[str] | str) -> list[str]:
@@ -52,46 +52,75 @@ def target_names(targets: Sequence[str] | str) -> list[str]:
     return list(names)
 
 
-def stacked_weights(model: nn.Module) -> list[str]:
-    """Matrices stacked in one parameter, such as those of a layer's experts: their paths, with * for the layer's number."""
-    names = (
-        f"{path}.{name}"
-        for path, module in model.named_modules()
-        if not isinstance(module, (nn.Conv1d, nn.ConvTranspose1d))
-        for name, parameter in module.named_parameters(recurse=False)
-        if parameter.dim() == 3 and min(parameter.shape) > 1
-    )
-    return sorted({re.sub(r"\.\d+\.", ".*.", name) for name in names})
+def left_out(model: nn.Module) -> str | None:
+    """The matrices that "all-linear" does not adapt, by reason and path, with * for a layer's number; None where it adapts
+    all.
+
+    Heads and the output embedding are no part of what it names.
+    """
+    modules, inside = dict(model.named_modules()), _inside(model)
+    reasons: dict[str, list[str]] = {}
+    for path, module in modules.items():
+        if module not in inside or isinstance(module, (AdaptedLinear, nn.Conv1d, nn.ConvTranspose1d)):
+            continue
+        for name, parameter in module.named_parameters(recurse=False):
+            if parameter.dim() == 3 and min(parameter.shape) > 1:  # such as those of a layer's experts
+                reasons.setdefault("weights of three dimensions", []).append(f"{path}.{name}")
+        if caller := _bypassed(path, modules):
+            if _looks_linear(module):
+                reasons.setdefault(f"what {caller} reads without calling it", []).append(path)
+        elif _looks_linear(module) and not _is_linear(module):
+            reasons.setdefault(f"layers of kind {type(module).__name__}", []).append(path)
+    told = [
+        f"{reason}: {', '.join(sorted({LAYER_NUMBER.sub('.*', p) for p in paths}))}" for reason, paths in reasons.items()
+    ]
+    return f"{ALL_LINEAR} leaves out {'; '.join(told)}" if told else None
+
+
+def _inside(model: nn.Module) -> set[nn.Module]:
+    """The modules but for the heads on top of the base model, which are not part of it, and the output embedding."""
+    find_output = getattr(model, "get_output_embeddings", None)
+    return set(getattr(model, "base_model", model).modules()) - {find_output() if find_output else None}
+
+
+def _looks_linear(module: nn.Module) -> bool:
+    """Whether a module says of itself that it maps features to features, as quantised ones do too."""
+    return is_transposed(module) or (hasattr(module, "in_features") and hasattr(module, "out_features"))
 
 
 @torch.no_grad()
-def _is_linear(module: nn.Module) -> bool:
-    """Whether a module computes W x + b from a floating weight, as Falcon's own class does and quantized ones do not."""
-    if type(module) is nn.Linear or not isinstance(module, nn.Linear):
-        return isinstance(module, nn.Linear)
-    weight, bias = module.weight, module.bias
-    if not weight.is_floating_point() or weight.shape != (module.out_features, module.in_features):
+def _is_linear(module: Any) -> bool:
+    """Whether a module computes W x + b from a floating weight, as Falcon's and GPT-2's own classes do and quantised ones do
+    not."""
+    if type(module) is nn.Linear:
+        return True
+    if not isinstance(module, nn.Linear) and not is_transposed(module):
+        return False
+    weight, bias = matrix(module), module.bias
+    if not weight.is_floating_point() or weight.dim() != 2:
+        return False
+    if isinstance(module, nn.Linear) and weight.shape != (module.out_features, module.in_features):
         return False
     if weight.is_meta:
         return True
-    x = torch.linspace(-1, 1, module.in_features, device=weight.device, dtype=weight.dtype)[None]
+    x = torch.linspace(-1, 1, weight.shape[1], device=weight.device, dtype=weight.dtype)[None]
     expected = F.linear(x, weight, bias)
     tolerance = 64 * torch.finfo(weight.dtype).eps * expected.abs().max()
     return bool(((module(x) - expected).abs() <= tolerance).all())
 
 
 def _named(
-    model: nn.Module, modules: Mapping[str, nn.Module], linear: Mapping[str, nn.Linear], targets: Sequence[str]
+    model: nn.Module, modules: Mapping[str, nn.Module], linear: Mapping[str, nn.Module], targets: Sequence[str]
 ) -> set[str]:
     known = ", ".join(sorted({name.rpartition(".")[2] for name in linear}))
-    hint = f"its linear layers: {known}" if known else "it has no torch.nn.Linear layer"
+    hint = f"its linear layers: {known}" if known else "it has no linear layer"
     found = set()
     for target in targets:
         named = [name for name in modules if name == target or name.endswith(f".{target}")]
         refused = next((name for name in named if name not in linear), None)
         if refused is not None:
             kind = type(modules[refused]).__name__
-            raise InvalidInput(f"target module {target!r}: {refused} is a {kind}, and only torch.nn.Linear can be adapted")
+            raise InvalidInput(f"target module {target!r}: {refused} is a {kind}; adapted are torch.nn.Linear and Conv1D")
         if not named:
             raise InvalidInput(f"target module {target!r} is not in {type(model).__name__}; {hint} (or {ALL_LINEAR})")
         found.update(named)
@@ -100,7 +129,8 @@ def _named(
     return found
 
 
-def _bypassed(name: str, modules: Mapping[str, nn.Module]) -> bool:
-    """Whether the layer lies in a torch module that reads weights without calling their layers."""
+def _bypassed(name: str, modules: Mapping[str, nn.Module]) -> str | None:
+    """The kind of torch module that the layer lies in and that reads weights without calling their layers, if any."""
     parents = [modules[""], *(modules[name[:i]] for i, letter in enumerate(name) if letter == ".")]
-    return any(isinstance(parent, (nn.MultiheadAttention, nn.TransformerEncoderLayer)) for parent in parents)
+    kinds = (nn.MultiheadAttention, nn.TransformerEncoderLayer)
+    return next((type(parent).__name__ for parent in parents if isinstance(parent, kinds)), None)
