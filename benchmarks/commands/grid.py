@@ -34,7 +34,7 @@ def plan(options: StudyOptions, results: Results = RESULTS, as_json: AsJson = Fa
     from benchmarks.experiment.resolve import studies
     from benchmarks.records.store import RunStore
 
-    asked = studies(options)
+    asked = studies(options, weights=False)
     found = planned(asked, RunStore(results))
     print(json.dumps(dataclasses.asdict(found), indent=1) if as_json else text(found, asked[0]))
 
@@ -66,7 +66,7 @@ def run(options: StudyOptions, how: GridOptions, results: Results = RESULTS) -> 
             "protocol tuned finds what to run from its trials: instead of shards, --no-wait or a SLURM script start the "
             "same command in several jobs, which share the runs"
         )
-    for line in asked[0].left_out:
+    for line in [*asked[0].notes, *asked[0].left_out]:
         print(line)
     jobs = [] if tuned else shard_of(jobs_of(asked), how.shard)
     if how.engine == "slurm":

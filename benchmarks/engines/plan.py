@@ -57,6 +57,7 @@ class Plan:
     protocol: str
     split: str
     tasks: dict[str, tuple[int, int]]
+    notes: list[str]
     arms: list[ArmPlan]
     left_out: list[str]
     runs: int
@@ -78,6 +79,7 @@ def plan(studies: Sequence[Study], store: RunStore) -> Plan:
         protocol=first.protocol,
         split=first.split,
         tasks={d.task.name: (len(d.train), len(d.test)) for d in first.data},
+        notes=first.notes,
         arms=arms,
         left_out=first.left_out,
         runs=sum(arm.runs for arm in arms),
@@ -94,6 +96,7 @@ def text(plan: Plan, study: Study) -> str:
     return "\n".join(
         [
             f"suite {plan.suite} on {plan.backbone} ({plan.base_parameters:,} parameters)",
+            *plan.notes,
             *_about(study),
             tabulate(table, headers="keys", disable_numparse=True),
             *plan.left_out,

@@ -12,6 +12,7 @@ from benchmarks.answering.causal_lm import Generation
 from benchmarks.answering.heads import Heads
 from benchmarks.answering.registry import answer_modes_for, read_answer_mode
 from benchmarks.answering.vision_language import VisionLanguage
+from benchmarks.experiment.architecture import pooling_of, targets_of
 from benchmarks.experiment.methods import LARGER
 from benchmarks.experiment.parsing import (
     MethodChoice,
@@ -42,8 +43,11 @@ WRITTEN_TOKENS = 128  # of an answer in words, unless --answer says otherwise
 Settings = TypeVar("Settings", Recipe, Backbone)
 
 
-def studies(options: StudyOptions) -> list[Study]:
-    """What the options ask for: a study for each conflict, one where the data knows none; or that of a recorded run."""
+def studies(options: StudyOptions, weights: bool = True) -> list[Study]:
+    """What the options ask for: a study for each conflict, one where the data knows none; or that of a recorded run.
+
+    weights: those of the backbone must be there; a plan needs none.
+    """
     load_plugins(options.plugin)
     if options.record is not None:
         return [recorded_study(options.record, options)]
@@ -52,7 +56,8 @@ def studies(options: StudyOptions) -> list[Study]:
     _refuse_contradictions(options)
     suite, source = find_suite(options.suite), Source(options.mirror, options.features)
     preset = find_preset(_given(options.preset, suite.preset), suite.pictures)
-    backbone, protocol = _backbone(options, preset), options.protocol
+    backbone, architecture = _backbone(options, preset, source)
+    protocol = options.protocol
     tuned = protocol == "tuned"
     seeds = REDUCED_SEEDS if options.reduced else TUNED_SEEDS if tuned else "0"
     mode = default_answer_mode(suite, backbone, protocol)
@@ -64,7 +69,7 @@ def studies(options: StudyOptions) -> list[Study]:
     study = Study(
         suite=suite,
         task_names=parse_names(options.tasks),
-        backbone=pin_backbone(backbone, source),
+        backbone=pin_backbone(backbone, source, weights),
         recipe=_replace(preset.recipe, {name: getattr(options, name) for name in RECIPE}),
         precision=_given(options.precision, preset.precision),
         budgets=parse_names(options.budget) or [preset.budget],
@@ -78,6 +83,7 @@ def studies(options: StudyOptions) -> list[Study]:
         max_eval=options.max_eval,
         rank=options.rank,
         tuning=_tuning(options, preset, methods) if tuned else None,
+        architecture=architecture,
     )
     if isinstance(study.mode, VisionLanguage):
         study = dataclasses.replace(study, mode=pin_vision(study.mode, source, study.backbone))
@@ -142,12 +148,15 @@ def default_answer_mode(suite: Suite, backbone: Backbone, protocol: str) -> Answ
     return Generation(prompt="released" if protocol == "paper" else "same")
 
 
-def pin_backbone(backbone: Backbone, source: Source) -> Backbone:
+def pin_backbone(backbone: Backbone, source: Source, weights: bool = True) -> Backbone:
     """The backbone with what its weights are, and a revision: where none is given, the hub's commit of now, or the hash of a
     folder's weights.
 
-    Weights that were converted from others are not those that a preset pins, and their revision says so.
+    Weights that were converted from others are not those that a preset pins, and their revision says so. Without weights
+    (which then need not be there) a folder has no revision, so that no finished run is known as one of it.
     """
+    if not (weights or source.on_hub(backbone.id) or source.has_weights(backbone.id, None)):
+        return backbone
     revision = source.converted_from(backbone.id) or backbone.revision or source.revision(backbone.id)
     return dataclasses.replace(backbone, revision=revision, weights=source.known_identity(backbone.id, revision))
 
@@ -170,16 +179,22 @@ def pin_vision(mode: VisionLanguage, source: Source, backbone: Backbone) -> Visi
     return dataclasses.replace(mode, vision_revision=revision, vision_width=width, end=end)
 
 
-def _backbone(options: StudyOptions, preset: Preset) -> Backbone:
-    """The preset's, or another read in the same way, with what the options change."""
+def _backbone(options: StudyOptions, preset: Preset, source: Source) -> tuple[Backbone, str | None]:
+    """The preset's, or another, with what the options change. What is not given of another goes by its architecture, which
+    is then named."""
     changed = {
         "pooling": options.pooling,
         "max_length": options.max_length,
         "targets": tuple(parse_names(options.targets)) or None,
     }
     if options.backbone is None:
-        return _replace(preset.backbone, changed)
-    return _replace(dataclasses.replace(preset.backbone, id=options.backbone, revision=None), changed)
+        return _replace(preset.backbone, changed), None
+    other = dataclasses.replace(preset.backbone, id=options.backbone, revision=None)
+    if options.pooling and options.targets:
+        return _replace(other, changed), None
+    model = source.skeleton(other.id, other.revision)
+    other = dataclasses.replace(other, pooling=pooling_of(model), targets=targets_of(model, other))
+    return _replace(other, changed), type(model).__name__
 
 
 def _given(option: str | None, default: str) -> str:

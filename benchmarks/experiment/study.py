@@ -33,6 +33,7 @@ from benchmarks.sources import Source
 from benchmarks.suites.spec import Suite
 from mtl_lora import Fit, InvalidInput, find_method, parse_budget, target_dims
 from mtl_lora.errors import unknown
+from mtl_lora.targets import ALL_LINEAR, left_out
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class Study:
     """What the user asked for, resolved: every method, budget and seed on one suite, backbone and recipe.
 
     budgets: ignored under protocol "paper", where every method has the released rank, and where ``rank`` is given, which all
-    methods then have. tuning: what is tried under protocol "tuned". stage: "trial" where its runs are those.
+    methods then have. tuning: what is tried under protocol "tuned". stage: "trial" where its runs are those. architecture:
+    of the backbone, where pooling or targets were chosen by it.
     """
 
     suite: Suite
@@ -60,6 +62,7 @@ class Study:
     rank: int | None = None
     tuning: Tuning | None = None
     stage: str | None = None
+    architecture: str | None = None
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -99,8 +102,9 @@ class Study:
         return [load_task(task, self.source, self.split, self.max_train, self.max_eval) for task in tasks]
 
     @cached_property
-    def _skeleton(self) -> tuple[int, list[tuple[int, int]], int]:
-        """Parameters of the base, (d_in, d_out) of the layers to adapt, parameters that the answer mode adds."""
+    def _skeleton(self) -> tuple[int, list[tuple[int, int]], int, str | None]:
+        """Parameters of the base, (d_in, d_out) of the layers to adapt, parameters that the answer mode adds, and what
+        "all-linear" leaves out."""
         model = self.source.skeleton(self.backbone.id, self.backbone.revision, self.mode.language)
         base = sum(p.numel() for p in model.parameters())
         if not hasattr(model.config, "hidden_size"):
@@ -114,8 +118,8 @@ class Study:
             raise InvalidInput(
                 f"max length {self.backbone.max_length}{beside}: {self.backbone.id} has no more than {most} positions"
             )
-        heads = self.mode.head_parameters(tasks, model)
-        return base, target_dims(model, self.backbone.targets), heads
+        heads, targets = self.mode.head_parameters(tasks, model), self.backbone.targets
+        return base, target_dims(model, targets), heads, left_out(model) if targets == (ALL_LINEAR,) else None
 
     @property
     def base_parameters(self) -> int:
@@ -126,6 +130,13 @@ class Study:
     def head_parameters(self) -> int:
         """Parameters of the tasks' heads, or of a projection, which no budget counts."""
         return self._skeleton[2]
+
+    @property
+    def notes(self) -> list[str]:
+        """What was chosen for the user, and what is not adapted: one line each."""
+        read = f"pooling {self.backbone.pooling}, targets {','.join(self.backbone.targets)}, answer mode {self.mode.name}"
+        chosen = [f"by its architecture, {self.architecture}: {read}"] if self.architecture else []
+        return [*chosen, *([self._skeleton[3]] if self._skeleton[3] else [])]
 
     @cached_property
     def arms(self) -> Arms:

@@ -100,11 +100,15 @@ class Backbones(Location):
     def revision(self, model: str) -> str:
         """The hub's commit of now, or the hash of a folder's weights."""
         folder = self._folder(model, None)
-        return folder.name if self._on_hub(model) else f"sha256:{model_folder.weights_hash(folder)}"
+        return folder.name if self.on_hub(model) else f"sha256:{model_folder.weights_hash(folder)}"
+
+    def has_weights(self, model: str, revision: str | None) -> bool:
+        """Whether a model's weights are on this machine."""
+        return model_folder.has_weights(self._folder(model, revision))
 
     def converted_from(self, model: str) -> str | None:
         """What the weights of a mirrored or local model were converted from; None where nothing says that they were."""
-        return None if self._on_hub(model) else getattr(self.config(model, None), gguf.ORIGIN, None)
+        return None if self.on_hub(model) else getattr(self.config(model, None), gguf.ORIGIN, None)
 
     def identity(self, model: str, revision: str | None) -> WeightsIdentity:
         """What the model of that name is made of; InvalidInput where that is not what the revision stands for.
@@ -113,7 +117,7 @@ class Backbones(Location):
         itself, and one that is not pinned, are taken at their word.
         """
         found = model_folder.identity(self._folder(model, revision, weights=True))
-        wanted = {} if self._on_hub(model) else PINNED.get((model, revision), {})
+        wanted = {} if self.on_hub(model) else PINNED.get((model, revision), {})
         if revision is not None and revision.startswith("sha256:"):
             wanted = wanted | {"weights_sha256": revision.removeprefix("sha256:")}
         refuse_other(model, found, wanted, f"revision {revision}")
@@ -121,14 +125,15 @@ class Backbones(Location):
 
     def known_identity(self, model: str, revision: str | None) -> WeightsIdentity | None:
         """The same without fetching anything: of a model on the hub what is pinned, None where nothing is."""
-        if not self._on_hub(model):
+        if not self.on_hub(model):
             return self.identity(model, revision)
         pinned = PINNED.get((model, revision), {})
         if "weights_sha256" not in pinned:
             return None
         return WeightsIdentity(pinned["weights_sha256"], pinned.get("config_sha256"), pinned.get("tokenizer_sha256"))
 
-    def _on_hub(self, model: str) -> bool:
+    def on_hub(self, model: str) -> bool:
+        """Whether a model comes from the hub, not from a folder."""
         return self.mirror is None and model != WORLD_ENCODER.name and not _is_path(model)
 
     def _folder(self, model: str, revision: str | None, weights: bool = False) -> Path:

@@ -23,6 +23,11 @@ HUB_WEIGHTS = (WEIGHTS, "model-*.safetensors")
 LARGE = 1 << 28  # bytes from which a hash is worth remembering
 
 
+def has_weights(folder: Path) -> bool:
+    """Whether there are any, readable or not."""
+    return any(True for pattern in ("*.safetensors", "*.bin") for _ in folder.glob(pattern))
+
+
 def weight_files(folder: Path) -> list[Path]:
     """The files that a model's weights are read from. InvalidInput where there are none in safetensors."""
     for pattern in NOT_READ:
