@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Args = tuple[Any, ...]
 Kwargs = Mapping[str, Any]
@@ -35,3 +36,13 @@ def as_forward(base: Any, samples: int, inputs: Tensor | None = None, **kwargs: 
         kwargs = {"decoder_input_ids": start, **kwargs}
     known = inspect.signature(base.forward).parameters
     return {name: value for name, value in kwargs.items() if name in known and value is not None}
+
+
+def with_inputs_of(base: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
+    """``forward`` with the signature of the base model's and task_ids: transformers' Trainer keeps the columns of a data set
+    that are named there."""
+    own = [p.replace(annotation=inspect.Parameter.empty) for p in inspect.signature(base.forward).parameters.values()]
+    ids = inspect.Parameter("task_ids", inspect.Parameter.KEYWORD_ONLY, default=None)
+    known = partial(forward)
+    known.__signature__ = inspect.Signature(sorted([*own, ids], key=lambda p: p.kind))  # type: ignore[attr-defined]
+    return known

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mtl_lora.context import TaskContext
 from mtl_lora.errors import InvalidInput
 from mtl_lora.files import LAYER, Adapted, describe, read_trained, refuse_other, tensors_with_a_row_per_task
-from mtl_lora.inputs import BATCH_INPUTS, Args, Kwargs, as_forward, batch_of
+from mtl_lora.inputs import BATCH_INPUTS, Args, Kwargs, as_forward, batch_of, with_inputs_of
 from mtl_lora.layer import AdaptedLinear, generator, matrix, new_parameters, refuse_merged
 from mtl_lora.method import Method, find_method
 from mtl_lora.rows import prove_rows
@@ -60,6 +60,9 @@ class AdaptedModel(Adapted):
             setattr(base.get_submodule(parent), child, adapted)
         self.train(base.training)
         self.register_load_state_dict_pre_hook(refuse_merged)  # type: ignore[no-untyped-call] # before any layer is read
+        self.register_load_state_dict_pre_hook(_name_twice)  # type: ignore[no-untyped-call]
+        self.register_state_dict_post_hook(_name_once)  # type: ignore[no-untyped-call]
+        vars(self)["forward"] = with_inputs_of(base, self.forward)
         self.context.keep_in_checkpoints(self.base)
 
     @classmethod
@@ -266,3 +269,22 @@ class AdaptedModel(Adapted):
             if name == "base":
                 raise
             return getattr(self.base, name)
+
+
+def _tied(model: nn.Module) -> dict[str, str]:
+    """Further names of parameters that have several, as tied embeddings do, with the first one of each."""
+    first = {id(parameter): name for name, parameter in model.named_parameters()}
+    every = model.named_parameters(remove_duplicate=False)
+    return {name: first[id(parameter)] for name, parameter in every if name != first[id(parameter)]}
+
+
+def _name_once(model: nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:
+    """Leave a tensor in the state by one name alone: safetensors, which transformers' Trainer writes, refuses two."""
+    for name in _tied(model):
+        state.pop(prefix + name, None)
+
+
+def _name_twice(model: nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:
+    for name, first in _tied(model).items():
+        if prefix + first in state:
+            state.setdefault(prefix + name, state[prefix + first])
