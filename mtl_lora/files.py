@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mtl_lora.errors import InvalidInput
+from mtl_lora.layer import dense
 from mtl_lora.method import Method
 
 FORMAT = "mtl-lora trained tensors 2"  # 1 knew the base by its adapted layers alone
@@ -141,5 +142,5 @@ def _fingerprint(model: Adapted) -> str:
     for name, weight in model.base.named_parameters():
         if not weight.requires_grad and id(weight) not in adapters:
             digest.update(f"{name} {tuple(weight.shape)} ".encode())
-            digest.update(weight.detach().to("cpu", torch.bfloat16).contiguous().view(torch.int16).numpy())
+            digest.update(dense(weight.detach()).to("cpu", torch.bfloat16).contiguous().view(torch.int16).numpy().data)
     return f"{type(model.base).__name__} {digest.hexdigest()[:16]}"

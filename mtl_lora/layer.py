@@ -38,6 +38,8 @@ class AdaptedLinear(nn.Module):
             if not weight.is_meta:
                 method.initialise({**self.adapter, **constants}, weight, lambda tensor: generator(seed, name, tensor))
         self._constants = tuple(constants)
+        self._quantised = is_quantised(base.weight)  # torch.compile could not ask
+        self._rescales = type(method).output_scale is not Method.output_scale  # others need no W, which may be quantised
         for constant, value in constants.items():
             self.register_buffer(constant, value, persistent=False)
         self.merged: str | None = None  # the task that is merged into the base; W is kept meanwhile
@@ -60,6 +62,10 @@ class AdaptedLinear(nn.Module):
         """The base bias."""
         bias: Tensor | None = self.base.bias
         return bias
+
+    def _matrix(self) -> Tensor:
+        """What :func:`matrix` gives of the base."""
+        return _upright(self.base, self.base.weight.dequantize() if self._quantised else self.base.weight)
 
     def _params(self) -> dict[str, Tensor]:
         """All tensors that the method reads: the model's shared ones, this layer's, and its constants."""
@@ -124,7 +130,7 @@ class AdaptedLinear(nn.Module):
             z = self.context.route(z, core, self.name)
         if self.method.routes_by_token:
             z = _weighed(z, self.method.block_weights(params, x), up.shape[1])
-        scale = self.method.output_scale(params, matrix(self.base))
+        scale = self.method.output_scale(params, self._matrix()) if self._rescales else None
         if scale is not None:
             return self._rescaled(x, z, up, scale)
         # In place: autograd keeps none of these sums, and a fresh tensor of outputs costs time and memory.
@@ -140,7 +146,7 @@ class AdaptedLinear(nn.Module):
 
     def _rescaled(self, x: Tensor, z: Tensor, up: Tensor, scale: Tensor) -> Tensor:
         """(W x + U z) * scale + bias."""
-        y, bias = F.linear(x, matrix(self.base)), self.base.bias
+        y, bias = F.linear(x, self._matrix()), self.base.bias
         if y.dtype == _adapter_dtype(y):
             y = y.add_(F.linear(z, up.to(z.dtype))) * scale
             return y if bias is None else y.add_(bias)
@@ -157,15 +163,28 @@ def is_transposed(layer: nn.Module) -> bool:
     return type(layer).__name__ == "Conv1D"
 
 
+def is_quantised(weight: Tensor) -> bool:
+    """Whether a weight is one of torchao's, which multiply like floating ones and hold fewer bits."""
+    return type(weight).__module__.startswith("torchao.")
+
+
+def dense(weight: Tensor) -> Tensor:
+    """The floating numbers that a weight stands for: itself, unless it is quantised."""
+    return weight.dequantize() if is_quantised(weight) else weight
+
+
 def matrix(layer: Any) -> Tensor:
-    """W (d_out, d_in) of a linear layer: its weight, or a view of it."""
-    weight: Tensor = layer.weight
+    """W (d_out, d_in) of a linear layer: its weight, a view of it, or the numbers that a quantised one stands for."""
+    return _upright(layer, dense(layer.weight))
+
+
+def _upright(layer: nn.Module, weight: Tensor) -> Tensor:
     return weight.T if is_transposed(layer) else weight
 
 
-def dims(layer: nn.Module) -> tuple[int, int]:
+def dims(layer: Any) -> tuple[int, int]:
     """(d_in, d_out) of a linear layer."""
-    d_out, d_in = matrix(layer).shape
+    d_in, d_out = layer.weight.shape if is_transposed(layer) else reversed(layer.weight.shape)
     return d_in, d_out
 
 

@@ -15,7 +15,7 @@ from mtl_lora.context import TaskContext
 from mtl_lora.errors import InvalidInput
 from mtl_lora.files import LAYER, Adapted, describe, read_trained, refuse_other, tensors_with_a_row_per_task
 from mtl_lora.inputs import BATCH_INPUTS, Args, Kwargs, as_forward, batch_of, with_inputs_of
-from mtl_lora.layer import AdaptedLinear, generator, matrix, new_parameters, refuse_merged
+from mtl_lora.layer import AdaptedLinear, generator, is_quantised, matrix, new_parameters, refuse_merged
 from mtl_lora.method import Method, find_method
 from mtl_lora.rows import prove_rows
 from mtl_lora.targets import ALL_LINEAR, left_out, target_layers, target_names
@@ -217,6 +217,11 @@ class AdaptedModel(Adapted):
         if self.merged is not None:
             raise InvalidInput(f"task {self.merged} is merged already: unmerge() first")
         index = self.context.names.index(task)
+        if quantised := next((name for name, layer in self.layers() if is_quantised(layer.weight)), None):
+            raise InvalidInput(
+                f"{quantised} of the base is quantised, so no task can be merged into it: use the adapted model, "
+                "or export_peft"
+            )
         before = None if check is None else self._first_output(check, task)
         for _, layer in self.layers():
             layer.merge(index)
