@@ -109,8 +109,10 @@ class Study:
         base = sum(p.numel() for p in model.parameters())
         if not hasattr(model.config, "hidden_size"):
             raise InvalidInput(f"model {self.backbone.id} has no single hidden_size to put heads on")
-        if self.mode.language and model.config.is_encoder_decoder and not self.suite.pictures:
-            raise InvalidInput(f"{self.mode.name} needs a causal language model; {self.backbone.id} is an encoder-decoder")
+        if model.config.is_encoder_decoder and not self.suite.pictures:
+            raise InvalidInput(
+                f"{self.backbone.id} is an encoder-decoder: suites of texts need an encoder or a causal language model"
+            )
         tasks = self.suite.select(self.task_names)
         most, more = getattr(model.config, "max_position_embeddings", None), self.mode.more_positions(tasks)
         if most is not None and self.backbone.max_length + more > most:
