@@ -78,13 +78,13 @@ def test_it_survives_checkpointing_or_is_refused() -> None:
 
 @pytest.mark.slow
 def test_runs_add_it_to_their_loss(tiny: Path, tmp_path: Path) -> None:
-    methods = "lora,align-lora:weight=1e-9,align-lora:weight=10"
+    methods = "lora,align-lora:weight=1e-15,align-lora:weight=10"
     assert mtl_lora(*run_arguments(tiny, tmp_path, "--methods", methods, "--gradient-checkpointing")) == 0
     store = RunStore(tmp_path)
     runs = {
         record.config.method.settings.get("weight"): load_file(store.trained_path(record.id)) for record in store.finished()
     }
-    plain, light, heavy = runs[None], runs[1e-9], runs[10.0]
+    plain, light, heavy = runs[None], runs[1e-15], runs[10.0]
     for name, tensor in plain.items():
         torch.testing.assert_close(light[name], tensor, rtol=1e-4, atol=1e-6)
     assert max((heavy[name] - tensor).abs().max() for name, tensor in plain.items()) > 1e-4
