@@ -145,6 +145,7 @@ def test_bad_input_is_one_line_and_status_2(
     assert len(shown) == 1 and message in shown[0]
 
 
+@pytest.mark.slow
 def test_two_processes_on_one_folder_neither_repeat_a_run_nor_damage_a_record(tiny: Path, tmp_path: Path) -> None:
     arguments = run_arguments(tiny, tmp_path, "--methods", "lora,dora,mtl-lora")
     command = [sys.executable, "-m", "benchmarks.cli", *arguments]
@@ -158,6 +159,7 @@ def test_two_processes_on_one_folder_neither_repeat_a_run_nor_damage_a_record(ti
     assert not list((tmp_path / "checkpoints").iterdir())
 
 
+@pytest.mark.slow
 def test_two_data_parallel_processes_give_the_result_of_one(tiny: Path, tmp_path: Path) -> None:
     common = ["--methods", "mtl-lora,lora", "--backbone", NO_DROPOUT]
     assert mtl_lora(*run_arguments(tiny, tmp_path / "one", *common)) == 0

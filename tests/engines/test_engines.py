@@ -75,6 +75,7 @@ def test_a_grid_gives_what_its_runs_give_one_by_one(workers: int, one_by_one: Ru
     assert not list((tmp_path / "checkpoints").iterdir())
 
 
+@pytest.mark.slow
 def test_what_fails_is_recorded_and_the_others_are_done(
     one_by_one: RunStore, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
@@ -132,6 +133,7 @@ def test_runs_that_diverge_are_recorded_with_their_losses(workers: int, tiny: Pa
     assert not list((tmp_path / "checkpoints").iterdir())
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_replaced(one_by_one: RunStore, tiny: Path, tmp_path: Path) -> None:
     process = start(tiny, tmp_path, "--methods", REFERENCES, "--workers", "2")
     wait_for(lambda: list(tmp_path.glob("checkpoints/*/checkpoint-*")), process)
@@ -142,6 +144,7 @@ def test_a_worker_that_is_killed_is_replaced(one_by_one: RunStore, tiny: Path, t
     assert not list((tmp_path / "checkpoints").iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
 def test_a_stopped_grid_ends_at_once_and_goes_on_later(sent: int, one_by_one: RunStore, tiny: Path, tmp_path: Path) -> None:
     more = ["--methods", "lora,dora,mtl-lora", "--workers", "2"]
@@ -166,6 +169,7 @@ def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.mark.slow
 def test_workers_end_with_the_process_that_started_them(tiny: Path, tmp_path: Path, temporary: Path) -> None:
     process = start(tiny, tmp_path, "--methods", "lora,dora,mtl-lora", "--workers", "2")
     wait_for(lambda: list(tmp_path.glob("checkpoints/*/checkpoint-*")), process)

@@ -8,11 +8,13 @@ import shlex
 import subprocess
 from pathlib import Path
 
+import pytest
 from tiny_cli import mtl_lora, run_arguments
 
 from benchmarks.records.store import RunStore
 
 
+@pytest.mark.slow
 def test_the_jobs_of_a_script_do_every_run_once(tiny: Path, tmp_path: Path) -> None:
     results = tmp_path / "my results"
     more = ["--methods", "lora,heads-only,mtl-lora", "--tasks", "rte,stsb", "--engine=slurm", "--per-job", "2"]

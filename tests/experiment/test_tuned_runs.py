@@ -16,6 +16,8 @@ from benchmarks.records.schema import RunRecord
 from benchmarks.records.store import RunStore
 from mtl_lora import InvalidInput
 
+pytestmark = pytest.mark.slow  # runs from the command line to the report
+
 METHODS = "lora,full"
 SMALL = ["quick", "--tasks", "sense-north,sense-south", "--epochs", "1", "--batch-size", "8", "--max-train", "16"]
 SIZE = ["--max-eval", "12", "--budget", "28672", "--methods", METHODS, "--protocol", "tuned"]

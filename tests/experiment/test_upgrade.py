@@ -61,7 +61,7 @@ def test_what_belongs_to_a_record_goes_with_it(folder: Path) -> None:
     assert json.loads((folder / "diagnoses" / f"{record.id}.json").read_text())["id"] == record.id
     assert f"runs/{record.id}.json; no record: 0123456789abcdef" in (folder / "report" / "index.html").read_text()
     assert not [name for name in contents(folder) if record.former_id in name]
-    assert Results(folder).diagnosis(record.id)["tasks"] == list(record.config.tasks)
+    assert Results(folder).diagnosis(record.id).tasks == record.config.tasks
 
 
 def test_once_more_changes_nothing(folder: Path, capsys: pytest.CaptureFixture) -> None:

@@ -249,7 +249,7 @@ def test_dropout_acts_on_the_low_rank_branch_in_training_alone(method: Method, m
     model = randomise_adapters(AdaptedModel(tiny_bert().double(), dropping, TASKS, ["query"]))
     _, layer = next(iter(model.layers()))
     x = torch.randn(6, 5, 32, dtype=torch.float64)
-    model(tokens(), task_ids=IDS)  # from now on it is known that samples come first
+    model.train()(tokens(), task_ids=IDS)  # from now on it is known that samples come first
     with model.use_tasks(IDS):
         assert torch.equal(layer.eval()(x), layer(x))
         layer.train()

@@ -239,6 +239,7 @@ def test_generating_for_a_mixed_batch_equals_prompt_by_prompt(folding: Method, b
         assert torch.equal(generated[: len(alone)], alone)
 
 
+@pytest.mark.slow
 def test_the_adapted_model_compiles_without_graph_breaks(method: Method) -> None:
     torch._dynamo.reset()
     model = randomise_adapters(AdaptedModel(tiny_bert(), method, TASKS, ["query", "value", "dense"]))

@@ -43,6 +43,7 @@ def test_minilm_adapted_at_its_start_equals_minilm(method: Method, mirror: Path)
     torch.testing.assert_close(model(**batch, task_ids=["a", "b"]).last_hidden_state, base, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_minilm_learns_sentiment_and_similarity_in_a_minute(mirror: Path, tmp_path: Path) -> None:
     options = ["--methods", "mtl-lora", "--tasks", "sst2,stsb", "--max-train", "600", "--max-eval", "300"]
     options += ["--epochs", "2", "--learning-rate", "2e-3"]
@@ -53,6 +54,7 @@ def test_minilm_learns_sentiment_and_similarity_in_a_minute(mirror: Path, tmp_pa
     assert record.scores["sst2"].score > 0.7 and record.scores["stsb"].score > 0.5
 
 
+@pytest.mark.slow
 def test_the_paper_preset_trains_a_real_llama_shaped_model(mirror: Path, tmp_path: Path) -> None:
     model = ["--preset", "paper", "--backbone", "tinystories/stories260k", "--budget", "19700"]
     limits = ["--max-train", "32", "--max-eval", "16", "--epochs", "1", "--methods", "mtl-lora"]
@@ -80,6 +82,7 @@ def test_no_scored_query_of_the_real_ads_sets_is_trained_on(mirror: Path) -> Non
         assert len(data.train) > 7000 and not set(data.train["query"]) & set(data.test["query"])
 
 
+@pytest.mark.slow
 def test_minilm_untrained_answers_by_similarity(mirror: Path) -> None:
     """The cosine of question and option alone gives ARC-Easy 51.5% on all rows; a quarter would be guessing."""
     backbone, source, mode = PRESETS["small"].backbone, Source(mirror), BiEncoder()
@@ -97,6 +100,7 @@ def test_minilm_untrained_answers_by_similarity(mirror: Path) -> None:
     assert 0.44 < right / 400 < 0.59
 
 
+@pytest.mark.slow
 def test_the_released_protocol_on_a_real_llama_shaped_model(mirror: Path, tmp_path: Path) -> None:
     """The same untrained knowledge, two evaluators: digits count as answers for MTL-LoRA and not for LoRA."""
     model = ["--preset", "paper", "--protocol", "paper", "--backbone", "tinystories/stories260k", "--tasks", "boolq,arc-e"]

@@ -127,6 +127,7 @@ def test_the_benchmark_of_language_models_compares_what_it_names(tmp_path: Path,
     }
 
 
+@pytest.mark.slow
 def test_what_a_worker_keeps_costs_its_next_run_nothing() -> None:
     few = {"tasks": "sense-north,sense-south", "max_train": 24, "max_eval": 12, "batch_size": 16, "epochs": 1}
     alone, after = stages(StudyOptions("quick", methods="lora", budget="7168", seeds="0,1", **few))

@@ -53,6 +53,7 @@ def test_a_causal_model_answers_in_text(answer: str, tiny: Path, tmp_path: Path)
         assert all(any(word in text for word in ("true", "false", "solution")) for text in said["text"])
 
 
+@pytest.mark.slow
 def test_the_paper_protocol_is_each_methods_released_script(tiny: Path, tmp_path: Path, capsys) -> None:
     options = ["--preset", "paper", "--backbone", CAUSAL, "--protocol", "paper", "--precision", "float32"]
     records = run(tiny, tmp_path, *options, "--tasks", "boolq,arc-e", "--epochs", "1", "--batch-size", "16")
@@ -118,7 +119,7 @@ BAD = {
     ),
     "setting": (
         ["commonsense", *GENERATED, "--answer", "generation:beams=4"],
-        "unknown setting of generation 'beams'; known: loss, prompt, match, new_tokens",
+        "unknown setting of generation 'beams'; known: loss, prompt, match, new_tokens, end",
     ),
     "loss": (["commonsense", *GENERATED, "--answer", "generation:loss=none"], "unknown loss 'none'; known: response, all"),
     "texts": (["nlu", *ENCODED, "--answer", "heads:texts=x"], "unknown reading of texts 'x'; known: together, apart"),

@@ -83,6 +83,7 @@ def test_every_method_answers_every_task_in_words(tiny: Path, finished: RunStore
     assert records[0].scores["flickr8k"].rows == captions["image_id"].nunique()
 
 
+@pytest.mark.slow
 def test_pictures_can_be_told_from_the_answers(tiny: Path, tmp_path: Path) -> None:
     """The answer is the picture's colour: to be learnt from one's own pictures alone."""
     common = ["--methods", "mtl-lora", "--tasks", "easy_vqa", "--epochs", "35"]
@@ -96,6 +97,7 @@ def test_pictures_can_be_told_from_the_answers(tiny: Path, tmp_path: Path) -> No
     assert no.score < 0.8  # nor can it be learnt from others' pictures
 
 
+@pytest.mark.slow
 def test_the_papers_preset_on_an_encoder_decoder_and_clip(tiny: Path, tmp_path: Path) -> None:
     where = ["--mirror", tiny, "--features", tmp_path / "features", "--results", tmp_path, "--preset", "paper"]
     model = ["--backbone", SEQ2SEQ, "--answer", f"vision-language:vision={CLIP}:grid=2", "--max-length", "30"]

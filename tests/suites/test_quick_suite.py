@@ -15,6 +15,8 @@ from reports.evidence.comparison import by_conflict, compare
 from reports.evidence.results import Results
 from reports.evidence.significance import paired_tests
 
+pytestmark = pytest.mark.slow  # runs from the command line to the report
+
 TASKS = [f"{form}-{reader}" for form in ("sense", "which", "caption", "relevance") for reader in ("north", "south")]
 CUT = ["--max-train", "24", "--max-eval", "12", "--epochs", "1", "--tasks", ",".join(TASKS)]
 METHODS = "lora,mtl-lora,references"

@@ -22,6 +22,7 @@ def one_run(folder: Path) -> tuple[RunRecord, pd.DataFrame]:
     return record, predictions(store, record.id)
 
 
+@pytest.mark.slow
 def test_scores_on_dev_change_nothing_and_are_those_of_a_run_scored_on_dev(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,6 +69,7 @@ def test_scores_follow_from_the_stored_predictions(finished: RunStore) -> None:
         assert score == pytest.approx(record.scores[task.name].score)
 
 
+@pytest.mark.slow
 def test_what_can_be_learnt_is_learnt(tiny: Path, tmp_path: Path) -> None:
     more = ["--methods", "lora,mtl-lora", "--epochs", "10", "--tasks", "sst2,mrpc,stsb"]
     assert mtl_lora(*run_arguments(tiny, tmp_path, *more)) == 0
@@ -111,6 +112,7 @@ def test_the_same_command_gives_the_same_numbers(finished: RunStore, tiny: Path,
         pd.testing.assert_frame_equal(predictions(RunStore(tmp_path), record.id), predictions(finished, record.id))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("execution", [["--accumulation", "4"], ["--gradient-checkpointing"]], ids=lambda e: e[0])
 def test_how_a_run_is_executed_does_not_change_it(execution: list[str], tiny: Path, tmp_path: Path) -> None:
     common = ["--methods", "mtl-lora", "--backbone", NO_DROPOUT]  # dropout would draw other masks
@@ -165,6 +167,7 @@ def test_a_killed_run_goes_on_and_ends_equal(tiny: Path, tmp_path: Path) -> None
     )
 
 
+@pytest.mark.slow
 def test_the_paper_preset_runs_on_a_causal_model(tiny: Path, tmp_path: Path) -> None:
     model = ["--preset", "paper", "--backbone", CAUSAL, "--budget", "16900", "--mirror", tiny]
     assert mtl_lora("run", "nlu", *model, *FAST, "--results", tmp_path) == 0
@@ -341,6 +344,7 @@ def test_a_record_cut_in_half_stops_everything_and_loses_nothing(
     assert [path.name for path in broken.parent.iterdir()] == [source.name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suite", ["nlu", "commonsense"])
 def test_no_network_and_no_mirror(suite: str, tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if k != "MTL_LORA_MIRROR"}

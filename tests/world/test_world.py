@@ -199,6 +199,7 @@ def test_the_encoder_reads_pictures() -> None:
         assert LogisticRegression(max_iter=1000).fit(wrong[:300], truth[:300]).score(wrong[300:], truth[300:]) < 0.65
 
 
+@pytest.mark.slow
 def test_gradients_of_the_readers_part_as_conflict_grows() -> None:
     found = []
     for study in studies(StudyOptions("quick", methods="lora", conflict="0,0.5,1", max_eval=40)):
