@@ -11,6 +11,7 @@ from pathlib import Path
 import peft
 import pytest
 import torch
+import torch._dynamo.testing
 from safetensors.torch import load_file, save_file
 from tiny_models import LLAMA_TARGETS, TASKS, adapted_llama, randomise_adapters, tiny_bert, tiny_llama, tokens
 from transformers import FalconConfig, FalconForCausalLM, WhisperConfig, WhisperModel
