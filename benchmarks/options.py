@@ -35,8 +35,8 @@ def with_options(*kinds: type) -> Callable[[Callable[..., None]], Callable[..., 
             made = [kind(**{f.name: given.pop(f.name) for f in of}) for kind, of in zip(kinds, fields, strict=True)]
             command(*made, **given)
 
-        parameters = [*(parameter for of in fields for parameter in of), *own]
-        wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # typeshed lacks it
+        by_name = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for of in [*fields, own] for p in of]  # in any order
+        wrapped.__signature__ = inspect.Signature(by_name)  # type: ignore[attr-defined] # typeshed lacks it
         wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
         return wrapped
 

@@ -91,9 +91,7 @@ def _chosen(store: RunStore, run_ids: Sequence[str]) -> list[RunConfig]:
 
 def _named(store: RunStore, run_id: str) -> RunConfig:
     """The run of an id; InvalidInput where it cannot be looked into."""
-    record = store.find(run_id)
-    if record is None:
-        raise InvalidInput(f"no run {run_id!r} in {store.folder / 'runs'}; `mtl-lora report` lists the runs there are")
+    record = store.get(run_id)
     if why := _obstacle(record):
         kinds = {name: kind for name, kind in METHODS.items() if kind().shapes(1, 1, 1) and not kind.routes_by_token}
         raise InvalidInput(f"run {run_id} is {why}; diagnosed are runs of {', '.join(order_for_display(kinds))}")

@@ -50,9 +50,7 @@ class FinishedRun:
     @classmethod
     def open(cls, store: RunStore, run_id: str, source: Source) -> FinishedRun:
         """Rebuild the model of a finished run from its record, its backbone and its trained tensors."""
-        record = store.find(run_id)
-        if record is None:
-            raise InvalidInput(f"no run {run_id!r} in {store.folder / 'runs'}; `mtl-lora report` lists the runs there are")
+        record = store.get(run_id)
         if not store.trained_path(run_id).exists():
             raise InvalidInput(f"{store.trained_path(run_id)} is missing: remove the record too and run it again")
         run = record.config

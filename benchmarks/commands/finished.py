@@ -5,24 +5,24 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from benchmarks.experiment.study_options import Features, Mirror, Plugins
-from benchmarks.options import RESULTS, Results, source_of
+from benchmarks.options import RESULTS, Results, source_of, with_options
 from benchmarks.plugins import load_plugins
 from benchmarks.quiet import quiet
 from mtl_lora.errors import InvalidInput
 
 if TYPE_CHECKING:
     from benchmarks.analysis.inference import FinishedRun
+    from benchmarks.suites.spec import Task
 
 app = typer.Typer()
-RunId = Annotated[str, typer.Argument(help="id of a finished run: the name of its record")]
 PushToHub = Annotated[str | None, typer.Option(help="model repository of the Hugging Face hub to upload it to as well")]
-TaskName = Annotated[str, typer.Option(help="a task of the run")]
 
 
 @app.command()
@@ -42,14 +42,31 @@ def diagnose(
     diagnose_runs(RunStore(results), runs or [], source_of(mirror, features))
 
 
+@dataclass(frozen=True)
+class OneTask:
+    """Which task of which finished run, and where all that is of it lies."""
+
+    run: Annotated[str, typer.Argument(help="id of a finished run: the name of its record")]
+    task: Annotated[str, typer.Option(help="a task of the run")]
+    results: Results = RESULTS
+    mirror: Mirror = None
+    plugin: Plugins = None
+
+    def open(self) -> tuple[FinishedRun, Task]:
+        """The run as it was trained, and the task."""
+        load_plugins(self.plugin)
+        from benchmarks.analysis.inference import FinishedRun
+        from benchmarks.records.store import RunStore
+
+        finished = FinishedRun.open(RunStore(self.results), self.run, source_of(self.mirror))
+        return finished, finished.task(self.task)
+
+
 @app.command()
+@with_options(OneTask)
 def predict(
-    run: RunId,
-    task: TaskName,
+    of: OneTask,
     file: Annotated[Path | None, typer.Argument(help="one sample per line, parts with a tab; else standard input")] = None,
-    results: Results = RESULTS,
-    mirror: Mirror = None,
-    plugin: Plugins = None,
 ) -> None:
     """Print the answer that a finished run gives each line of text; files of pictures come first in a line."""
     quiet()
@@ -57,50 +74,39 @@ def predict(
         raise InvalidInput(f"{file} is not a file")
     if file is None and sys.stdin is None:
         raise InvalidInput("standard input is closed: give a file of texts")
-    load_plugins(plugin)
-    finished = _finished(run, results, mirror)
+    finished, task = of.open()
     with file.open("rb") if file else nullcontext(sys.stdin.buffer) as lines:
-        for answer in finished.predict(finished.task(task), _texts(lines)):
+        for answer in finished.predict(task, _texts(lines)):
             print(answer, flush=True)
 
 
 @app.command()
+@with_options(OneTask)
 def export(
-    run: RunId,
-    task: TaskName,
+    of: OneTask,
     to: Annotated[Path, typer.Option(help="folder for the checkpoint")],
     push_to_hub: PushToHub = None,
-    results: Results = RESULTS,
-    mirror: Mirror = None,
-    plugin: Plugins = None,
 ) -> None:
     """Write one task of a finished run as an ordinary PEFT checkpoint, its head and a model card beside it."""
     quiet()
-    load_plugins(plugin)
     from benchmarks.analysis.export import export_task
 
-    finished = _finished(run, results, mirror)
-    export_task(finished, finished.task(task), to)
+    export_task(*of.open(), to)
     _say(to, push_to_hub)
 
 
 @app.command()
+@with_options(OneTask)
 def merge(
-    run: RunId,
-    task: TaskName,
+    of: OneTask,
     to: Annotated[Path, typer.Option(help="new folder for the model")],
     push_to_hub: PushToHub = None,
-    results: Results = RESULTS,
-    mirror: Mirror = None,
-    plugin: Plugins = None,
 ) -> None:
     """Write one task of a finished run as a plain model: the adapter merged into its base, with tokenizer and head."""
     quiet()
-    load_plugins(plugin)
     from benchmarks.analysis.export import merge_task
 
-    finished = _finished(run, results, mirror)
-    merge_task(finished, finished.task(task), to)
+    merge_task(*of.open(), to)
     _say(to, push_to_hub)
 
 
@@ -110,13 +116,6 @@ def _say(folder: Path, push_to_hub: str | None) -> None:
     print(f"written: {folder}")
     if push_to_hub:
         print(f"uploaded: {push(folder, push_to_hub)}")
-
-
-def _finished(run: str, results: Path, mirror: Path | None) -> FinishedRun:
-    from benchmarks.analysis.inference import FinishedRun
-    from benchmarks.records.store import RunStore
-
-    return FinishedRun.open(RunStore(results), run, source_of(mirror))
 
 
 def _texts(lines: Iterable[bytes]) -> Iterator[str]:

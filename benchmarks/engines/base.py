@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,6 +35,19 @@ class Progress:
 
 Ended = dict[str, InvalidInput | None]  # ids of runs, and why their model or rows were refused, where they were
 Tell = Callable[[Progress], None]
+
+
+def seldom(tell: Tell, seconds: float) -> Tell:
+    """``tell``, for as much of what is told as comes so many seconds after what was told last."""
+    last = 0.0
+
+    def told(progress: Progress) -> None:
+        nonlocal last
+        if time.monotonic() - last > seconds:
+            tell(progress)
+            last = time.monotonic()
+
+    return told
 
 
 class Engine(ABC):

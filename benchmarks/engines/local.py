@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.engines.attempt import attempt, failure_of
-from benchmarks.engines.base import Ended, Engine, Job, Progress, Tell
+from benchmarks.engines.base import Ended, Engine, Job, Progress, Tell, seldom
 from benchmarks.engines.forks import SURROUNDINGS, fork_server, start_fork, surrounded_by
 from benchmarks.experiment.study import Study
 from benchmarks.plugins import load_plugins, loaded_plugins
@@ -142,14 +142,7 @@ def _serve(connection: Connection, store: RunStore, execution: Execution, thread
     torch.set_num_threads(threads)
     quiet()
     load_plugins(plugins)
-    runner, studies, told = Runner(store, execution), [], 0.0
-
-    def tell(progress: Progress) -> None:
-        nonlocal told
-        if time.monotonic() - told > TELL_SECONDS:
-            connection.send(progress)
-            told = time.monotonic()
-
+    runner, studies, tell = Runner(store, execution), [], seldom(connection.send, TELL_SECONDS)
     while True:
         try:
             run, place, study = connection.recv()

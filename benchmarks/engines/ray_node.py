@@ -15,7 +15,7 @@ from accelerate import PartialState
 from torch.distributed.elastic.utils.distributed import get_free_port
 
 from benchmarks.engines.attempt import attempt
-from benchmarks.engines.base import Job, Progress
+from benchmarks.engines.base import Job, Progress, seldom
 from benchmarks.experiment.study import Study
 from benchmarks.plugins import load_plugin
 from benchmarks.quiet import quiet
@@ -70,18 +70,15 @@ def do(
     if rows != run.data:
         other = next(name for name in run.data if rows.get(name) != run.data[name])
         raise InvalidInput(f"node {ray.util.get_node_ip_address()} has other rows of task {other}")
-    told = 0.0
 
     def tell(progress: Progress) -> None:
-        nonlocal told
-        if place == 0 and time.monotonic() - told > TELL_SECONDS:
+        if place == 0:
             board.tell.remote(progress)
-            told = time.monotonic()
 
     with TemporaryDirectory(prefix="mtl-lora-") as folder:
         runner = _runner(execution)
         runner.store = RunStore(Path(folder))
-        attempt(runner, Job(run, study), tell)
+        attempt(runner, Job(run, study), seldom(tell, TELL_SECONDS))
         return {path.name: path.read_bytes() for path in Path(folder).glob(f"runs/{run.id}.*")}
 
 

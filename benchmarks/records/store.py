@@ -62,6 +62,12 @@ class RunStore:
         record = self._read(run_id)
         return record if isinstance(record, RunRecord) else None
 
+    def get(self, run_id: str) -> RunRecord:
+        """The record of a finished run; InvalidInput where there is none of that id."""
+        if (record := self.find(run_id)) is None:
+            raise InvalidInput(f"no run {run_id!r} in {self.folder / 'runs'}; `mtl-lora report` lists the runs there are")
+        return record
+
     def find_failure(self, run_id: str) -> FailureRecord | None:
         """The record of a run that diverged or failed, or None."""
         record = self._read(run_id)
