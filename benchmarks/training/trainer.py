@@ -124,6 +124,11 @@ class AdapterTrainer(Trainer):
     grade: Callable[[Outputs], dict[str, float]]
     seconds_of_evaluation = 0.0
 
+    @property
+    def backbone(self) -> AdaptedModel:
+        """The adapted model inside the TaskModel that is trained."""
+        return cast(AdaptedModel, self.model.backbone)
+
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         start = time.monotonic()
         with torch.random.fork_rng():
@@ -136,14 +141,12 @@ class AdapterTrainer(Trainer):
     def compute_loss(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """The model's loss and, in training, what the method adds to it."""
         loss: Any = super().compute_loss(model, inputs, *args, **kwargs)  # with outputs, where evaluation asks for them
-        backbone: AdaptedModel = self.model.backbone  # type: ignore[union-attr,assignment]  # a TaskModel
-        penalty = backbone.penalty() if model.training else None
+        penalty = self.backbone.penalty() if model.training else None
         return loss if penalty is None else loss + penalty
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         optimizer = super().create_optimizer(model)
-        backbone: AdaptedModel = self.model.backbone  # type: ignore[union-attr,assignment]  # a TaskModel
-        factors = {id(backbone.get_parameter(name)): factor for name, factor in backbone.rate_factors().items()}
+        factors = {id(self.backbone.get_parameter(name)): factor for name, factor in self.backbone.rate_factors().items()}
         if set(factors.values()) - {1.0}:
             optimizer.param_groups = [
                 {**group, "lr": factor * group["lr"], "params": own}
