@@ -45,7 +45,7 @@ def contestants(preset: str, source: Source) -> list[Contestant]:
     language = preset == "smollm2"
 
     def contestant(way: str) -> Contestant:
-        base = source.model(backbone.id, backbone.revision, torch.float32, language=language).train()
+        base = source.model(backbone.id, None, torch.float32, language=language).train()
         for module in base.modules():
             if isinstance(module, nn.Dropout):
                 module.p = 0.0  # the same work in every way
