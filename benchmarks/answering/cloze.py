@@ -4,7 +4,6 @@ that are too small to follow instructions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,19 +11,18 @@ import torch
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
-from benchmarks.answering.base import AnswerMode, Batch
-from benchmarks.answering.causal_lm import LanguageModel
-from benchmarks.answering.collation import collate_labelled, collate_options
+from benchmarks.answering.base import Batch
+from benchmarks.answering.language_model import TextMode
 from benchmarks.answering.log_likelihood import IGNORED
 from benchmarks.suites.spec import Task
-from mtl_lora import AdaptedModel, InvalidInput
+from mtl_lora import InvalidInput
 from mtl_lora.errors import unknown
 
 NORMS = ("characters", "tokens", "none")
 
 
 @dataclass(frozen=True)
-class Cloze(AnswerMode):
+class Cloze(TextMode):
     """The option whose text is the likeliest in the place of the answer; training raises the right one's.
 
     A task's ``cloze`` says what stands in front of it. norm: what an option's log-likelihood is divided by.
@@ -33,8 +31,7 @@ class Cloze(AnswerMode):
     norm: str = "characters"
 
     name: ClassVar[str] = "cloze"
-    summary: ClassVar[str] = "the option whose own text a causal model finds likeliest after the question"
-    language: ClassVar[bool] = True
+    summary: ClassVar[str] = "the option whose own text a language model finds likeliest after the question"
 
     def __post_init__(self) -> None:
         if self.norm not in NORMS:
@@ -51,20 +48,23 @@ class Cloze(AnswerMode):
 
         def train(row: dict) -> dict:
             read, learnt = pairs(task, row)[row["label"]]
-            context, text = encode_pair(read, learnt, tokenizer)
+            context, text = encode_pair(read, learnt, tokenizer, apart=self.encoder_decoder)
+            if self.encoder_decoder:
+                context = context[-max_length:]
+                return {"input_ids": context, "labels": text[-max_length:], "length": len(context)}
             ids, labels = context + text, [IGNORED] * len(context) + text
             return {"input_ids": ids[-max_length:], "labels": labels[-max_length:], "length": min(len(ids), max_length)}
 
         def score(row: dict) -> dict:
             found = pairs(task, row)
-            encoded = [encode_pair(*pair, tokenizer) for pair in found]
+            encoded = [encode_pair(*pair, tokenizer, apart=self.encoder_decoder) for pair in found]
             common = _common([context for context, _ in encoded])
             continuations = [(context + text)[common:] for context, text in encoded]
             longest = max(map(len, continuations))
             scored = [len(text) for _, text in encoded]
             by = {"characters": [len(text.lstrip()) for _, text in found], "tokens": scored, "none": [1] * len(found)}
             start = encoded[0][0][:common] or [_before_all(tokenizer)]
-            start = start[-max(max_length - longest, 1) :]
+            start = start[-(max_length if self.encoder_decoder else max(max_length - longest, 1)) :]
             more = {"responses": continuations, "scored": scored, "lengths": by[self.norm]}
             return {"input_ids": start, "length": len(start) + longest, **more}
 
@@ -72,13 +72,10 @@ class Cloze(AnswerMode):
         return rows.map(train if training else score, remove_columns=text, load_from_cache_file=False, keep_in_memory=True)
 
     def collate(self, rows: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase) -> Batch:
-        if rows[0].get("labels") is not None:
-            return collate_labelled(rows, tokenizer)
-        lengths = torch.tensor([length for row in rows for length in row["lengths"]])
-        return collate_options(rows, tokenizer) | {"lengths": lengths}
-
-    def model(self, backbone: AdaptedModel, tasks: Sequence[Task], pooling: str, seed: int) -> LanguageModel:
-        return LanguageModel(backbone, tasks)
+        batch = super().collate(rows, tokenizer)
+        if "labels" not in batch:
+            batch["lengths"] = torch.tensor([length for row in rows for length in row["lengths"]])
+        return batch
 
 
 def pairs(task: Task, row: dict[str, Any]) -> list[tuple[str, str]]:
@@ -98,9 +95,13 @@ def pairs(task: Task, row: dict[str, Any]) -> list[tuple[str, str]]:
     return [(context, f" {option}") for option in options]
 
 
-def encode_pair(context: str, text: str, tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
-    """Tokens of a context and of the text behind it, in which the two are read as one."""
+def encode_pair(
+    context: str, text: str, tokenizer: PreTrainedTokenizerBase, apart: bool = False
+) -> tuple[list[int], list[int]]:
+    """Tokens of a context and of the text behind it, read as one, or ``apart`` by an encoder and its decoder."""
     start = tokenizer(context)["input_ids"]
+    if apart:
+        return start, tokenizer(text, add_special_tokens=False)["input_ids"]
     return start, tokenizer(context + text)["input_ids"][len(start) :]
 
 

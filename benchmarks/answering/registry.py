@@ -7,9 +7,9 @@ from typing import Any
 
 from benchmarks.answering.base import AnswerMode
 from benchmarks.answering.bi_encoder import BiEncoder
-from benchmarks.answering.causal_lm import Generation, Likelihood
 from benchmarks.answering.cloze import Cloze
 from benchmarks.answering.heads import Heads
+from benchmarks.answering.responses import Generation, Likelihood
 from benchmarks.answering.vision_language import VisionLanguage
 from benchmarks.records.config import RENAMED_MODES, plain
 from benchmarks.suites.spec import Suite

@@ -11,7 +11,7 @@ from torch import Tensor
 from benchmarks.answering.base import TaskModel
 from benchmarks.answering.greedy import generated
 from benchmarks.answering.image_embedding import PictureEmbedding
-from benchmarks.answering.log_likelihood import IGNORED, answer_loss
+from benchmarks.answering.log_likelihood import IGNORED, answer_loss, shifted_right
 from benchmarks.suites.spec import Task
 from mtl_lora import AdaptedModel, trained_tensors
 
@@ -61,7 +61,7 @@ class VisionLanguageModel(TaskModel):
             inputs["position_ids"] = (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)
             labels = F.pad(labels, (embeds.shape[1] - 1, 1), value=IGNORED)
         else:
-            inputs["decoder_input_ids"] = self.backbone.prepare_decoder_input_ids_from_labels(labels)
+            inputs["decoder_input_ids"] = shifted_right(self.backbone, labels)
         return {"loss": answer_loss(self.backbone, labels, **inputs)}
 
     def head(self, task: Task) -> dict[str, Tensor]:

@@ -112,11 +112,13 @@ def _parse_knob(choice: MethodChoice, text: str) -> Knob:
 
 def parse_answer_mode(text: str, default: AnswerMode) -> AnswerMode:
     """An answer mode from "bi-encoder", or with settings "generation:loss=all:prompt=released", which change the default
-    where that is the mode named. Another vision model has another revision and width."""
+    where that is the mode named. Another vision model has another revision and width. What follows from the backbone is no
+    setting."""
     name, *pairs = text.split(":")
     kind = find_answer_mode(name)
     start = default if type(default) is kind else kind()
-    settings = _parse_settings(name, pairs, dataclasses.asdict(start))
+    free = {key: value for key, value in dataclasses.asdict(start).items() if not isinstance(value, bool)}
+    settings = _parse_settings(name, pairs, free)
     if "vision" in settings:
         settings = {"vision_revision": "", "vision_width": 0} | settings
     return dataclasses.replace(start, **settings)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from benchmarks.answering.causal_lm import Generation
+from benchmarks.answering.responses import Generation
 from benchmarks.experiment.tuning import HALVED, REDUCED
 from benchmarks.records.config import Backbone, Recipe
 from mtl_lora.errors import unknown

@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 from benchmarks.answering.base import AnswerMode
 from benchmarks.answering.bi_encoder import BiEncoder
-from benchmarks.answering.causal_lm import Generation
 from benchmarks.answering.heads import Heads
+from benchmarks.answering.language_model import TextMode
 from benchmarks.answering.registry import answer_modes_for, read_answer_mode
+from benchmarks.answering.responses import Generation
 from benchmarks.answering.vision_language import VisionLanguage
 from benchmarks.experiment.architecture import pooling_of, targets_of
 from benchmarks.experiment.methods import LARGER
@@ -87,6 +88,9 @@ def studies(options: StudyOptions, weights: bool = True) -> list[Study]:
     )
     if isinstance(study.mode, VisionLanguage):
         study = dataclasses.replace(study, mode=pin_vision(study.mode, source, study.backbone))
+    if isinstance(study.mode, TextMode) and options.backbone is not None:
+        encoder_decoder = source.config(backbone.id, backbone.revision).is_encoder_decoder
+        study = dataclasses.replace(study, mode=dataclasses.replace(study.mode, encoder_decoder=encoder_decoder))
     if options.conflict is None:
         return [study]
     return [dataclasses.replace(study, suite=suite.with_conflict(value)) for value in parse_conflicts(options.conflict)]
@@ -138,7 +142,7 @@ def _tuning(options: StudyOptions, preset: Preset, methods: Sequence[MethodChoic
 
 def default_answer_mode(suite: Suite, backbone: Backbone, protocol: str) -> AnswerMode:
     """Heads for classes and grades, pairs of texts read as suits the suite where the backbone is an encoder; for multiple
-    choice an encoder as bi-encoder, generated text with a causal model, as for answers in words."""
+    choice an encoder as bi-encoder, generated text with a language model, as for answers in words."""
     if suite.written:
         return Generation(new_tokens=WRITTEN_TOKENS)
     if not suite.choice:

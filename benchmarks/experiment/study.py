@@ -7,11 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from transformers import PretrainedConfig
+
 import baselines  # noqa: F401  (registers the methods)
 from benchmarks.answering.base import AnswerMode
-from benchmarks.answering.causal_lm import Generation
+from benchmarks.answering.cloze import Cloze
 from benchmarks.answering.heads import Heads
+from benchmarks.answering.language_model import TextMode
 from benchmarks.answering.registry import answer_modes_for, recorded_answer_mode
+from benchmarks.answering.responses import Generation
 from benchmarks.data.splits import SPLITS, TaskData, load_task
 from benchmarks.experiment.arms import Arm, Arms
 from benchmarks.experiment.parsing import MethodChoice
@@ -30,7 +34,7 @@ from benchmarks.records.config import (
     steps,
 )
 from benchmarks.sources import Source
-from benchmarks.suites.spec import Suite
+from benchmarks.suites.spec import Suite, Task
 from mtl_lora import Fit, InvalidInput, find_method, parse_budget, target_dims
 from mtl_lora.errors import unknown
 from mtl_lora.targets import ALL_LINEAR, left_out
@@ -109,11 +113,9 @@ class Study:
         base = sum(p.numel() for p in model.parameters())
         if not hasattr(model.config, "hidden_size"):
             raise InvalidInput(f"model {self.backbone.id} has no single hidden_size to put heads on")
-        if model.config.is_encoder_decoder and not self.suite.pictures:
-            raise InvalidInput(
-                f"{self.backbone.id} is an encoder-decoder: suites of texts need an encoder or a causal language model"
-            )
         tasks = self.suite.select(self.task_names)
+        if model.config.is_encoder_decoder:
+            self._refuse_encoder_decoder(model.config, tasks)
         most, more = getattr(model.config, "max_position_embeddings", None), self.mode.more_positions(tasks)
         if most is not None and self.backbone.max_length + more > most:
             beside = f" and {more} for pictures and the answer" if more else ""
@@ -122,6 +124,22 @@ class Study:
             )
         heads, targets = self.mode.head_parameters(tasks, model), self.backbone.targets
         return base, target_dims(model, targets), heads, left_out(model) if targets == (ALL_LINEAR,) else None
+
+    def _refuse_encoder_decoder(self, config: PretrainedConfig, tasks: Sequence[Task]) -> None:
+        """InvalidInput where the mode has no use for an encoder-decoder, or that does not say how its answers begin."""
+        if not self.mode.language:
+            raise InvalidInput(
+                f"{self.mode.name} needs an encoder or a causal language model: {self.backbone.id} is an encoder-decoder"
+            )
+        if getattr(config, "decoder_start_token_id", None) is None:
+            raise InvalidInput(
+                f"{self.backbone.id} does not say how answers begin: its config.json has no decoder_start_token_id"
+            )
+        if isinstance(self.mode, Cloze) and (blank := [task.name for task in tasks if task.cloze and task.cloze.blank]):
+            raise InvalidInput(
+                f"cloze reads on behind the blank of {', '.join(blank)}, which causal models do: "
+                f"{self.backbone.id} is an encoder-decoder; name other --tasks, or --answer likelihood"
+            )
 
     @property
     def base_parameters(self) -> int:
@@ -137,6 +155,8 @@ class Study:
     def notes(self) -> list[str]:
         """What was chosen for the user, and what is not adapted: one line each."""
         read = f"pooling {self.backbone.pooling}, targets {','.join(self.backbone.targets)}, answer mode {self.mode.name}"
+        if isinstance(self.mode, TextMode) and self.mode.encoder_decoder:
+            read += " (prompts to the encoder, answers to the decoder)"
         chosen = [f"by its architecture, {self.architecture}: {read}"] if self.architecture else []
         return [*chosen, *([self._skeleton[3]] if self._skeleton[3] else [])]
 

@@ -26,8 +26,8 @@ from torch import nn
 from baselines.lora import LoRA
 from baselines.references import HeadsOnly
 from benchmarks.answering.base import AnswerMode, Batch, likeliest
-from benchmarks.answering.causal_lm import LanguageModel, Likelihood
 from benchmarks.answering.cloze import Cloze, pairs
+from benchmarks.answering.responses import LanguageModel, Likelihood
 from benchmarks.data.splits import TaskData, load_task
 from benchmarks.experiment.presets import PRESETS
 from benchmarks.records.config import plain

@@ -15,10 +15,10 @@ from tiny_models import LLAMA_TARGETS, randomise_adapters
 
 from benchmarks.answering.base import AnswerMode
 from benchmarks.answering.bi_encoder import BiEncoder
-from benchmarks.answering.causal_lm import Generation, Likelihood
 from benchmarks.answering.heads import Heads
 from benchmarks.answering.prompts import MARKER, find_answer, prompt
 from benchmarks.answering.registry import answer_modes_for, read_answer_mode, recorded_answer_mode
+from benchmarks.answering.responses import Generation, Likelihood
 from benchmarks.data.multiple_choice import read_choice
 from benchmarks.data.splits import load_task
 from benchmarks.experiment.parsing import parse_answer_mode

@@ -24,9 +24,9 @@ from transformers import (
 )
 
 from baselines.lora import LoRA
-from benchmarks.answering.causal_lm import LanguageModel
 from benchmarks.answering.cloze import Cloze, encode_pair, pairs
 from benchmarks.answering.log_likelihood import answer_loss, logits_at, score_continuations
+from benchmarks.answering.responses import LanguageModel
 from benchmarks.data.splits import load_task
 from benchmarks.records.store import RunStore
 from benchmarks.sources import Source

@@ -14,9 +14,9 @@ from tiny_cli import mtl_lora, predictions
 from tiny_mirror import CAUSAL, make_mirror
 from tiny_plugins import forgotten_plugins
 
-from benchmarks.answering.causal_lm import Generation
 from benchmarks.answering.log_likelihood import IGNORED
 from benchmarks.answering.registry import recorded_answer_mode
+from benchmarks.answering.responses import Generation
 from benchmarks.data.splits import load_task
 from benchmarks.metrics.registry import METRICS, OF_TEXTS
 from benchmarks.records.store import RunStore

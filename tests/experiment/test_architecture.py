@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_cli import mtl_lora
-from tiny_mirror import CAUSAL, ENCODER, make_tokenizer
+from tiny_mirror import CAUSAL, ENCODER
 from tiny_zoo import ZOO
 
 from benchmarks.experiment.architecture import pooling_of, targets_of
@@ -71,13 +71,3 @@ def test_a_plan_needs_a_configuration_alone_and_says_what_was_chosen(
     assert "holds no weights" in capfd.readouterr().err
     assert mtl_lora("plan", "commonsense", *options, "--tasks", "piqa", "--targets", "all-linear") == 0
     assert "targets all-linear" in capfd.readouterr().out
-
-
-@pytest.mark.parametrize("suite", ["nlu", "commonsense"])
-def test_an_encoder_decoder_is_refused_for_texts(
-    suite: str, tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture
-) -> None:
-    ZOO["t5"].build().save_pretrained(tmp_path / "t5")
-    make_tokenizer(encoder=True).save_pretrained(tmp_path / "t5")
-    assert mtl_lora("plan", suite, "--mirror", tiny, "--backbone", tmp_path / "t5", "--max-length", "32") == 2
-    assert "t5 is an encoder-decoder: suites of texts need an encoder" in capfd.readouterr().err

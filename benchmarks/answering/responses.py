@@ -1,4 +1,4 @@
-"""Answers in text by a causal language model: by the likelihood of each option, or by writing one, of options or free."""
+"""Responses of a language model to a prompt: that of the likeliest option, or one that it writes, of options or free."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
-import torch.nn.functional as F
 from datasets import Dataset
-from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from benchmarks.answering.base import AnswerMode, Batch, TaskModel, by_sample, likeliest, pad
-from benchmarks.answering.collation import collate_labelled, collate_options
-from benchmarks.answering.greedy import generated, write_greedily
-from benchmarks.answering.log_likelihood import IGNORED, answer_loss, score_continuations
+from benchmarks.answering.base import Batch, pad
+from benchmarks.answering.language_model import LanguageModel, TextMode
+from benchmarks.answering.log_likelihood import IGNORED
 from benchmarks.answering.prompts import MATCHES, PROMPTS, find_answer, prompt, response
 from benchmarks.records.config import LATER
 from benchmarks.suites.spec import Task
@@ -27,51 +24,8 @@ from mtl_lora.errors import unknown
 LOSSES = ("response", "all")
 
 
-class LanguageModel(TaskModel):
-    """Adapted causal language model; nothing else is trained."""
-
-    def __init__(self, backbone: AdaptedModel, tasks: Sequence[Task], new_tokens: int = 0, end: int = -1) -> None:
-        """end: as in :class:`Generation`."""
-        super().__init__(backbone, tasks)
-        if new_tokens:
-            own = backbone.base.generation_config
-            end = own.eos_token_id if end == -1 else end
-            ends = end if isinstance(end, list) else [end]
-            write_greedily(backbone, new_tokens, end, ends[0] if own.pad_token_id is None else own.pad_token_id)
-
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor,
-        task_ids: Tensor,
-        labels: Tensor | None = None,
-        continuations: Tensor | None = None,
-        scored: Tensor | None = None,
-        options: Tensor | None = None,
-        lengths: Tensor | None = None,
-    ) -> dict[str, Tensor]:
-        """input_ids, attention_mask (b, s); task_ids (b,).
-
-        With labels (b, s), IGNORED where no loss is taken: "loss", the mean over samples of each one's mean over tokens.
-        With continuations and scored (rows, a) and options (b,), as :func:`score_continuations` reads them:
-        "predictions" (b,), the place of the likeliest option, by log-likelihood, divided by lengths (rows,) if given.
-        With neither, prompts padded on the left: "predictions" (b, new tokens), generated greedily.
-        """
-        inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "task_ids": task_ids}
-        if labels is not None:
-            return {"loss": answer_loss(self.backbone, F.pad(labels[:, 1:], (0, 1), value=IGNORED), **inputs)}
-        if continuations is not None:
-            assert scored is not None and options is not None
-            scores = score_continuations(
-                self.backbone, **inputs, continuations=continuations, scored=scored, options=options
-            )
-            scores = scores if lengths is None else scores / lengths
-            return {"predictions": likeliest(by_sample(scores, options))}
-        return {"predictions": generated(self.backbone, inputs, input_ids.shape[1])}
-
-
 @dataclass(frozen=True)
-class Language(AnswerMode):
+class Language(TextMode):
     """What both have in common: the same training, on text.
 
     loss: on the "response" alone, or on "all" tokens, prompt included. prompt: see ``benchmarks.answering.prompts``.
@@ -80,13 +34,15 @@ class Language(AnswerMode):
     loss: str = "response"
     prompt: str = "same"
 
-    language: ClassVar[bool] = True
-
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
             raise unknown("loss", self.loss, LOSSES)
         if self.prompt not in PROMPTS:
             raise unknown("prompt", self.prompt, PROMPTS)
+        if self.encoder_decoder and (self.loss, self.prompt) != ("response", "same"):
+            raise InvalidInput(
+                "loss=all and prompt=released are of causal models: an encoder-decoder learns its response alone"
+            )
 
     def tokens(
         self, rows: Dataset, task: Task, tokenizer: PreTrainedTokenizerBase, max_length: int, training: bool
@@ -103,6 +59,8 @@ class Language(AnswerMode):
 
         def train(row: dict) -> dict:
             start, answer = self._ids(row, task, tokenizer, True), self._ids_of(_answer(row, task), tokenizer)
+            if self.encoder_decoder:
+                return {"input_ids": start[-max_length:], "labels": answer[:max_length], "length": len(start[-max_length:])}
             start = start if self.prompt == "released" else start[-max(max_length - len(answer), 1) :]
             ids = (start + answer)[:max_length]
             labels = ids if self.loss == "all" else ([IGNORED] * len(start) + answer)[:max_length]
@@ -117,9 +75,8 @@ class Language(AnswerMode):
         return rows.map(train if training else score, remove_columns=text, load_from_cache_file=False, keep_in_memory=True)
 
     def _ids(self, row: dict, task: Task, tokenizer: PreTrainedTokenizerBase, training: bool) -> list[int]:
-        start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
         asked = prompt(task.prompt.replace("{text}", row["text"]), self.prompt, training, row.get("text_pair"))
-        return start + tokenizer(asked, add_special_tokens=False)["input_ids"]
+        return self.prompt_ids(asked, tokenizer)
 
     def _ids_of(self, answer: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
         return [*tokenizer(answer, add_special_tokens=False)["input_ids"], self.end_of_answers(tokenizer)]
@@ -132,28 +89,17 @@ class Language(AnswerMode):
     def _to_score(self, row: dict, task: Task, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
         """Columns of a scored row besides its prompt."""
 
-    def collate(self, rows: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase) -> Batch:
-        return collate_labelled(rows, tokenizer)
-
-    def model(self, backbone: AdaptedModel, tasks: Sequence[Task], pooling: str, seed: int) -> LanguageModel:
-        return LanguageModel(backbone, tasks)
-
 
 @dataclass(frozen=True)
 class Likelihood(Language):
     """The option whose response is the likeliest."""
 
     name: ClassVar[str] = "likelihood"
-    summary: ClassVar[str] = "the option whose response a causal model finds likeliest"
+    summary: ClassVar[str] = "the option whose response a language model finds likeliest"
 
     def _to_score(self, row: dict, task: Task, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
         responses = [self._ids_of(response(name), tokenizer) for name in task.labels[: len(row["options"])]]
         return {"responses": responses, "scored": [len(response) for response in responses]}
-
-    def collate(self, rows: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase) -> Batch:
-        if rows[0].get("responses") is None:
-            return super().collate(rows, tokenizer)
-        return collate_options(rows, tokenizer)
 
 
 @dataclass(frozen=True)
@@ -169,7 +115,7 @@ class Generation(Language):
     end: int = field(default=-1, metadata=LATER)
 
     name: ClassVar[str] = "generation"
-    summary: ClassVar[str] = "text that a causal model generates: the first option named in it, or all of it"
+    summary: ClassVar[str] = "text that a language model generates: the first option named in it, or all of it"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -190,7 +136,7 @@ class Generation(Language):
     def collate(self, rows: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase) -> Batch:
         if rows[0].get("labels") is not None:
             return super().collate(rows, tokenizer)
-        ids, mask = pad([row["input_ids"] for row in rows], tokenizer.pad_token_id, left=True)
+        ids, mask = pad([row["input_ids"] for row in rows], tokenizer.pad_token_id, left=not self.encoder_decoder)
         return {"input_ids": ids, "attention_mask": mask}
 
     def model(self, backbone: AdaptedModel, tasks: Sequence[Task], pooling: str, seed: int) -> LanguageModel:
