@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from baselines.dora import DoRA
 from baselines.lora import LoRA
 from mtl_lora import AdaptedLinear, AdaptedModel, InvalidInput, target_layers
-from mtl_lora.layer import dims, is_transposed
+from mtl_lora.weights import dims, is_transposed
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."

@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mtl_lora.errors import InvalidInput
-from mtl_lora.layer import dense
 from mtl_lora.method import Method
+from mtl_lora.weights import dense
 
 FORMAT = "mtl-lora trained tensors 2"  # 1 knew the base by its adapted layers alone
 LAYER = re.compile(r"base\.(.+)\.adapter\.[^.]+$")  # a tensor of an adapted layer, and the path of the layer
@@ -60,6 +60,39 @@ def load_trained(model: nn.Module, path: Path | str) -> None:
     with torch.no_grad():
         for name, parameter in trained.items():
             parameter.copy_(tensors[name])
+
+
+@torch.no_grad()
+def take_over(
+    model: Adapted, tensors: dict[str, Tensor], rows: set[str], known: int, freeze: bool, path: Path | str
+) -> None:
+    """Copy what was trained into a model that may have further tasks.
+
+    Args:
+        model: Of the same method on the same base.
+        tensors: What the file holds.
+        rows: Names of tensors with one row for each task, of which the first ``known`` are taken.
+        known: How many tasks the file has; they are the model's first ones.
+        freeze: Train nothing of the adapters but what belongs to the other tasks.
+        path: Of the file, to name it.
+
+    Raises:
+        InvalidInput: Where a tensor is missing or has another shape.
+    """
+    parameters = model.adapter_parameters()
+    by_task = {name for name in parameters if name.rpartition(".")[2] in rows}
+    old = {name: p.detach()[:known] if name in by_task else p.detach() for name, p in parameters.items()}
+    tensors = {name: tensor[:known] if name in by_task else tensor for name, tensor in tensors.items()}
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    if differing := {n for n in old.keys() | shapes.keys() if n not in old or shapes.get(n) != old[n].shape}:
+        raise InvalidInput(f"{path} does not fit this base: {min(differing)} differs")
+    for name, tensor in tensors.items():
+        old[name].copy_(tensor)
+    for name, parameter in parameters.items() if freeze else ():
+        if name in by_task:
+            parameter.register_hook(lambda gradient: torch.cat([torch.zeros_like(gradient[:known]), gradient[known:]]))
+        else:
+            parameter.requires_grad_(False)
 
 
 def tensors_with_a_row_per_task(method: Method) -> set[str]:
@@ -121,6 +154,7 @@ def _description(path: Path | str, metadata: dict[str, str]) -> dict[str, Any]:
 
 
 def refuse_other(path: Path | str, held: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """InvalidInput, with what differs first, where a file is not of what is wanted; both as :func:`describe` says them."""
     kinds = (
         ("method", "another method", _settings),
         ("tasks", "other tasks", ", ".join),

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mtl_lora.context import TaskContext
 from mtl_lora.errors import InvalidInput
 from mtl_lora.method import Factors, Method, Shapes
+from mtl_lora.weights import adapter_dtype, dims, is_quantised, is_transposed, matrix, upright
 
 
 class AdaptedLinear(nn.Module):
@@ -33,7 +34,7 @@ class AdaptedLinear(nn.Module):
         self._shared = (shared,)  # in a tuple, so that its parameters are listed once, by the model
         self.adapter = new_parameters(method.shapes(*dims(base), len(context.names.tasks)), matrix(base))
         with torch.no_grad():
-            weight = matrix(base).to(_adapter_dtype(base.weight))
+            weight = matrix(base).to(adapter_dtype(base.weight))
             constants = method.constants(weight)
             if not weight.is_meta:
                 method.initialise({**self.adapter, **constants}, weight, lambda tensor: generator(seed, name, tensor))
@@ -65,7 +66,7 @@ class AdaptedLinear(nn.Module):
 
     def _matrix(self) -> Tensor:
         """What :func:`matrix` gives of the base."""
-        return _upright(self.base, self.base.weight.dequantize() if self._quantised else self.base.weight)
+        return upright(self.base, self.base.weight.dequantize() if self._quantised else self.base.weight)
 
     def _params(self) -> dict[str, Tensor]:
         """All tensors that the method reads: the model's shared ones, this layer's, and its constants."""
@@ -95,7 +96,7 @@ class AdaptedLinear(nn.Module):
     def merged_weight(self, task: int) -> Tensor:
         """W with the update of one task added (d_out, d_in): summed in float32 or better, then cast to W's dtype."""
         with torch.autocast(self.weight.device.type, enabled=False):
-            a, b = (factor.to(_adapter_dtype(self.weight)) for factor in self.fold(task))
+            a, b = (factor.to(adapter_dtype(self.weight)) for factor in self.fold(task))
             wide = matrix(self.base).to(a.dtype)
             weight = wide + self.method.scaling * (b @ a)
             scale = self.method.output_scale(self._params(), wide)
@@ -147,7 +148,7 @@ class AdaptedLinear(nn.Module):
     def _rescaled(self, x: Tensor, z: Tensor, up: Tensor, scale: Tensor) -> Tensor:
         """(W x + U z) * scale + bias."""
         y, bias = F.linear(x, self._matrix()), self.base.bias
-        if y.dtype == _adapter_dtype(y):
+        if y.dtype == adapter_dtype(y):
             y = y.add_(F.linear(z, up.to(z.dtype))) * scale
             return y if bias is None else y.add_(bias)
         # In half precision a scale of 1.001 would be rounded to 1; its difference from 1 keeps its digits.
@@ -156,36 +157,6 @@ class AdaptedLinear(nn.Module):
 
     def extra_repr(self) -> str:
         return repr(self.method)
-
-
-def is_transposed(layer: nn.Module) -> bool:
-    """Whether a layer keeps its weight as (d_in, d_out): GPT-2's, a class of transformers."""
-    return type(layer).__name__ == "Conv1D"
-
-
-def is_quantised(weight: Tensor) -> bool:
-    """Whether a weight is one of torchao's, which multiply like floating ones and hold fewer bits."""
-    return type(weight).__module__.startswith("torchao.")
-
-
-def dense(weight: Tensor) -> Tensor:
-    """The floating numbers that a weight stands for: itself, unless it is quantised."""
-    return weight.dequantize() if is_quantised(weight) else weight
-
-
-def matrix(layer: Any) -> Tensor:
-    """W (d_out, d_in) of a linear layer: its weight, a view of it, or the numbers that a quantised one stands for."""
-    return _upright(layer, dense(layer.weight))
-
-
-def _upright(layer: nn.Module, weight: Tensor) -> Tensor:
-    return weight.T if is_transposed(layer) else weight
-
-
-def dims(layer: Any) -> tuple[int, int]:
-    """(d_in, d_out) of a linear layer."""
-    d_in, d_out = layer.weight.shape if is_transposed(layer) else reversed(layer.weight.shape)
-    return d_in, d_out
 
 
 def _weighed(z: Tensor, weights: Tensor, width: int) -> Tensor:
@@ -203,7 +174,7 @@ def refuse_merged(module: nn.Module, *_: object) -> None:
 
 def new_parameters(shapes: Shapes, like: Tensor) -> nn.ParameterDict:
     """Trainable tensors of these shapes, not yet filled, on the device of ``like``."""
-    dtype = _adapter_dtype(like)
+    dtype = adapter_dtype(like)
     return nn.ParameterDict(
         {name: nn.Parameter(torch.empty(shape, dtype=dtype, device=like.device)) for name, shape in shapes.items()}
     )
@@ -213,8 +184,3 @@ def generator(seed: int, *name: str) -> torch.Generator:
     """A CPU generator for the tensor of that name, so that one more layer or method shifts no other's numbers."""
     digest = hashlib.sha256("/".join([str(seed), *name]).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
-
-
-def _adapter_dtype(base: Tensor) -> torch.dtype:
-    """Adapters of half-precision models are trained in float32, as PEFT does by default."""
-    return torch.promote_types(base.dtype, torch.float32)

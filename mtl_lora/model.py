@@ -13,13 +13,23 @@ from torch import Tensor, nn
 
 from mtl_lora.context import TaskContext
 from mtl_lora.errors import InvalidInput
-from mtl_lora.files import LAYER, Adapted, describe, read_trained, refuse_other, tensors_with_a_row_per_task
+from mtl_lora.files import (
+    LAYER,
+    Adapted,
+    describe,
+    read_trained,
+    refuse_other,
+    take_over,
+    tensors_with_a_row_per_task,
+)
 from mtl_lora.inputs import BATCH_INPUTS, Args, Kwargs, as_forward, batch_of, with_inputs_of
-from mtl_lora.layer import AdaptedLinear, generator, is_quantised, matrix, new_parameters, refuse_merged
+from mtl_lora.layer import AdaptedLinear, generator, new_parameters, refuse_merged
 from mtl_lora.method import Method, find_method
 from mtl_lora.rows import prove_rows
 from mtl_lora.targets import ALL_LINEAR, left_out, target_layers, target_names
 from mtl_lora.tasks import require_all
+from mtl_lora.tied import name_once, name_twice
+from mtl_lora.weights import is_quantised, matrix
 
 
 class AdaptedModel(Adapted):
@@ -60,8 +70,8 @@ class AdaptedModel(Adapted):
             setattr(base.get_submodule(parent), child, adapted)
         self.train(base.training)
         self.register_load_state_dict_pre_hook(refuse_merged)  # type: ignore[no-untyped-call] # before any layer is read
-        self.register_load_state_dict_pre_hook(_name_twice)  # type: ignore[no-untyped-call]
-        self.register_state_dict_post_hook(_name_once)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(name_twice)  # type: ignore[no-untyped-call]
+        self.register_state_dict_post_hook(name_once)  # type: ignore[no-untyped-call]
         vars(self)["forward"] = with_inputs_of(base, self.forward)
         self.context.keep_in_checkpoints(self.base)
 
@@ -92,26 +102,8 @@ class AdaptedModel(Adapted):
         rows = tensors_with_a_row_per_task(method) if new_tasks else set()
         model = cls(base, method, [*held["tasks"], *new_tasks], list(layers))
         refuse_other(path, held, describe(model) | {"tasks": held["tasks"]})
-        model._take(tensors, rows, len(held["tasks"]), freeze, path)
+        take_over(model, tensors, rows, len(held["tasks"]), freeze, path)
         return model
-
-    @torch.no_grad()
-    def _take(self, tensors: dict[str, Tensor], rows: set[str], known: int, freeze: bool, path: Path | str) -> None:
-        """Copy what was trained. rows: tensors with one row for each task, of which the first ``known`` are given."""
-        parameters = self.adapter_parameters()
-        by_task = {name for name in parameters if name.rpartition(".")[2] in rows}
-        old = {name: p.detach()[:known] if name in by_task else p.detach() for name, p in parameters.items()}
-        tensors = {name: tensor[:known] if name in by_task else tensor for name, tensor in tensors.items()}
-        shapes = {name: tensor.shape for name, tensor in tensors.items()}
-        if differing := {n for n in old.keys() | shapes.keys() if n not in old or shapes.get(n) != old[n].shape}:
-            raise InvalidInput(f"{path} does not fit this base: {min(differing)} differs")
-        for name, tensor in tensors.items():
-            old[name].copy_(tensor)
-        for name, parameter in parameters.items() if freeze else ():
-            if name in by_task:
-                parameter.register_hook(lambda gradient: torch.cat([torch.zeros_like(gradient[:known]), gradient[known:]]))
-            else:
-                parameter.requires_grad_(False)
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -274,22 +266,3 @@ class AdaptedModel(Adapted):
             if name == "base":
                 raise
             return getattr(self.base, name)
-
-
-def _tied(model: nn.Module) -> dict[str, str]:
-    """Further names of parameters that have several, as tied embeddings do, with the first one of each."""
-    first = {id(parameter): name for name, parameter in model.named_parameters()}
-    every = model.named_parameters(remove_duplicate=False)
-    return {name: first[id(parameter)] for name, parameter in every if name != first[id(parameter)]}
-
-
-def _name_once(model: nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:
-    """Leave a tensor in the state by one name alone: safetensors, which transformers' Trainer writes, refuses two."""
-    for name in _tied(model):
-        state.pop(prefix + name, None)
-
-
-def _name_twice(model: nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:
-    for name, first in _tied(model).items():
-        if prefix + first in state:
-            state.setdefault(prefix + name, state[prefix + first])

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from mtl_lora.errors import InvalidInput
-from mtl_lora.layer import AdaptedLinear, dims, is_transposed, matrix
+from mtl_lora.layer import AdaptedLinear
+from mtl_lora.weights import dims, is_transposed, matrix
 
 ALL_LINEAR = "all-linear"
 LAYER_NUMBER = re.compile(r"\.\d+(?=\.|$)")
