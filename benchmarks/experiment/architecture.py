@@ -5,7 +5,7 @@ from __future__ import annotations
 from transformers import PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
-from benchmarks.records.config import Backbone
+from benchmarks.records.recipe import Backbone
 from mtl_lora.targets import ALL_LINEAR
 
 ATTENTION = (  # its projections, by the names that families of models give them; BERT's "dense" are the layers behind too

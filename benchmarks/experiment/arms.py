@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.experiment.methods import LARGER
 from benchmarks.experiment.parsing import MethodChoice
-from benchmarks.records.config import Recipe
+from benchmarks.records.recipe import Recipe
 from mtl_lora import Fit, InvalidInput, find_method, fit_rank
 from mtl_lora.budget import TOLERANCE, counts, nearest_budgets
 

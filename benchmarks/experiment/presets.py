@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from benchmarks.records.config import Backbone, Recipe
+from benchmarks.records.recipe import Backbone, Recipe
 from mtl_lora.errors import unknown
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from benchmarks.answering.responses import Generation
 from benchmarks.experiment.tuning import HALVED, REDUCED
-from benchmarks.records.config import Backbone, Recipe
+from benchmarks.records.recipe import Backbone, Recipe
 from mtl_lora.errors import unknown
 
 RANK, ALPHA = 8, 16  # of the released example, for every method

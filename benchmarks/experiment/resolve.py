@@ -31,7 +31,7 @@ from benchmarks.experiment.study import Study
 from benchmarks.experiment.study_options import StudyOptions
 from benchmarks.experiment.tuning import HALVED, REDUCED, Tuning, window
 from benchmarks.plugins import load_plugins
-from benchmarks.records.config import Backbone, Recipe
+from benchmarks.records.recipe import Backbone, Recipe
 from benchmarks.sources import Source
 from benchmarks.suites import find_suite
 from benchmarks.suites.spec import Suite

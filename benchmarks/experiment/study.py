@@ -21,18 +21,8 @@ from benchmarks.experiment.arms import Arm, Arms
 from benchmarks.experiment.parsing import MethodChoice
 from benchmarks.experiment.protocols import ALPHA, PROTOCOLS, RANK, as_released, released
 from benchmarks.experiment.tuning import Tuning, shifted
-from benchmarks.records.config import (
-    PRECISIONS,
-    Backbone,
-    Candidate,
-    Choice,
-    MethodConfig,
-    Recipe,
-    RunConfig,
-    Setting,
-    plain,
-    steps,
-)
+from benchmarks.records.config import PRECISIONS, Candidate, Choice, MethodConfig, RunConfig, Setting, plain
+from benchmarks.records.recipe import Backbone, Recipe, steps
 from benchmarks.sources import Source
 from benchmarks.suites.spec import Suite, Task
 from mtl_lora import Fit, InvalidInput, find_method, parse_budget, target_dims

@@ -21,7 +21,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from benchmarks.records.config import WeightsIdentity
+from benchmarks.records.recipe import WeightsIdentity
 from benchmarks.sources import gguf, model_folder
 from benchmarks.sources.location import Location, impatient, readable, unreachable
 from benchmarks.sources.pins import PINNED

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from benchmarks.records.config import WeightsIdentity
+from benchmarks.records.recipe import WeightsIdentity
 from benchmarks.sources.location import cache_folder
 from mtl_lora.errors import InvalidInput
 

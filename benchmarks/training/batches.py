@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from benchmarks.answering.base import AnswerMode
 from benchmarks.answering.vision_language import VisionLanguage
 from benchmarks.data.splits import TaskData
-from benchmarks.records.config import Recipe
+from benchmarks.records.recipe import Recipe
 from benchmarks.sources import Source
 from benchmarks.training.image_features import Features, OfFiles
 

@@ -18,7 +18,8 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.integrations import get_available_reporting_integrations
 
 from benchmarks.records import schema
-from benchmarks.records.config import Recipe, RunConfig
+from benchmarks.records.config import RunConfig
+from benchmarks.records.recipe import Recipe
 from benchmarks.training.divergence import Diverged
 from benchmarks.training.history import EVALUATED
 from mtl_lora import AdaptedModel, InvalidInput, load_trained, save_trained

@@ -16,7 +16,7 @@ from benchmarks.answering.head_model import HeadModel
 from benchmarks.answering.heads import Heads
 from benchmarks.data.splits import load_task
 from benchmarks.metrics.base import Rows
-from benchmarks.records.config import Recipe, steps
+from benchmarks.records.recipe import Recipe, steps
 from benchmarks.scoring.evaluate import evaluate_labels
 from benchmarks.sources import Source
 from benchmarks.suites import all_suites, find_suite

@@ -24,7 +24,7 @@ from benchmarks.answering.vision_language import VisionLanguage
 from benchmarks.data.images import decode
 from benchmarks.data.splits import _one_a_picture, _one_an_answer, load_task
 from benchmarks.experiment.resolve import pin_vision
-from benchmarks.records.config import Backbone
+from benchmarks.records.recipe import Backbone
 from benchmarks.records.store import RunStore
 from benchmarks.sources import Source
 from benchmarks.suites import find_suite

@@ -11,7 +11,7 @@ from tiny_cli import BUDGET, FAST, mtl_lora, run_arguments
 from tiny_mirror import CAUSAL, ENCODER, make_mirror
 from tiny_pictures import SEQ2SEQ, VISION, make_pictures
 
-from benchmarks.records.config import Recipe
+from benchmarks.records.recipe import Recipe
 from benchmarks.records.store import RunStore
 from benchmarks.training.divergence import Diverged, refuse_diverged
 from mtl_lora import InvalidInput
