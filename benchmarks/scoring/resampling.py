@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +14,7 @@ from benchmarks.suites.spec import Task
 
 UNANSWERED = -1  # equals no class
 AT_ONCE = 4_000_000  # weights held in memory
+Columns = Mapping[str, np.ndarray]  # of predictions by name, a value for each row; a data frame will do
 
 
 def draw(rng: np.random.Generator, rows: int, resamples: int) -> Iterator[np.ndarray]:
@@ -35,12 +36,12 @@ def draw_queries(rng: np.random.Generator, queries: np.ndarray, resamples: int) 
         yield weights[:, places]
 
 
-def names_queries(predictions: pd.DataFrame) -> bool:
+def names_queries(predictions: Columns) -> bool:
     """Whether each row names its query; older predictions do not."""
-    return "query" in predictions and bool(predictions["query"].notna().all())
+    return "query" in predictions and bool(pd.notna(predictions["query"]).all())
 
 
-def weighted_scores(task: Task, frames: Sequence[pd.DataFrame], weights: np.ndarray) -> np.ndarray:
+def weighted_scores(task: Task, frames: Sequence[Columns], weights: np.ndarray) -> np.ndarray:
     """Scores (b, runs) of a task.
 
     Args:
@@ -51,10 +52,10 @@ def weighted_scores(task: Task, frames: Sequence[pd.DataFrame], weights: np.ndar
     predictions = _column(frames, "prediction")
     if task.written:  # the prediction is what the text earned
         return weighted_mean(weights, predictions)
-    labels = frames[0]["label"].to_numpy(dtype=float)
+    labels = np.asarray(frames[0]["label"], dtype=float)
     predictions = np.where(np.isnan(predictions), UNANSWERED, predictions)
     confidence = _column(frames, "confidence") if task.needs_confidence else predictions
-    queries = frames[0]["query"].to_numpy() if task.query_column else None
+    queries = np.asarray(frames[0]["query"]) if task.query_column else None
     return weighted_task_score(task, weights, Rows(labels, predictions, confidence, queries, task.scale[0]))
 
 
@@ -86,5 +87,5 @@ def _weighted_by_query(by_query: Callable[[Rows], pd.Series], weights: np.ndarra
     return ratio(drawn @ found.to_numpy(), drawn.sum(1, keepdims=True))
 
 
-def _column(frames: Sequence[pd.DataFrame], name: str) -> np.ndarray:
-    return np.stack([frame[name].to_numpy(dtype=float) for frame in frames], axis=1)
+def _column(frames: Sequence[Columns], name: str) -> np.ndarray:
+    return np.stack([np.asarray(frame[name], dtype=float) for frame in frames], axis=1)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,6 +26,7 @@ def all_suites() -> dict[str, Suite]:
     return {suite.name: suite for suite in found}
 
 
+@cache
 def _suite(name: str) -> Suite:
     """The suite of a file in this folder."""
     file = find_spec(f"{__name__}.{name}")

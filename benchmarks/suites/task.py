@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 
 from pydantic import ConfigDict
@@ -104,7 +105,7 @@ class Task:
     group: str | None = None
     conflict: float | None = None
 
-    @property
+    @cached_property
     def definition(self) -> str:
         """A hash of what decides numbers: all fields but those for readers, and where rows come from (they have a
         fingerprint).

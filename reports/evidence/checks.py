@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pandas as pd
 
 from benchmarks.records.schema import Record, RunRecord
 from benchmarks.records.store import read_record
-from benchmarks.scoring.resampling import names_queries, weighted_scores
+from benchmarks.scoring.resampling import Columns, names_queries, weighted_scores
 from benchmarks.suites import all_suites, recorded_suite
 from benchmarks.suites.spec import Task
 from mtl_lora.errors import InvalidInput
@@ -38,43 +40,84 @@ def _tasks(record: Record) -> tuple[Task, ...]:
     return suite.select(record.config.tasks) if suite else ()
 
 
-class PredictionChecks:
-    """Checks of predictions against their record, and against those of other runs on the same rows."""
+@dataclass(frozen=True)
+class Answers:
+    """What a run answered. path: of its record. by_task: the columns of each task, in the order of rows, without texts."""
 
-    def __init__(self) -> None:
-        self._rows: dict[tuple[str, str, str], tuple[Path, np.ndarray]] = {}  # numbers and labels first seen, by suite, task
+    record: RunRecord
+    path: Path
+    by_task: dict[str, Columns]
 
-    def check(self, record: RunRecord, path: Path, predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
-        """The predictions by task, in the order of rows, without their texts.
 
-        Raises:
-            InvalidInput: scores do not follow from predictions, or rows or labels are not those of other runs.
-        """
-        if abs(np.mean([score.score for score in record.scores.values()]) - record.score) > CLOSE:
-            raise InvalidInput(f"{path}: its score is not the mean of its tasks' scores")
-        lacking = [name for name in ("task", "row", "label", "prediction") if name not in predictions]
-        if lacking:
-            raise InvalidInput(f"{path}: its predictions have no column {lacking[0]!r}")
-        kept = predictions.drop(columns="text", errors="ignore")
-        frames = {str(task): own for task, own in kept.sort_values("row").groupby("task", observed=True)}
-        if set(frames) != set(record.config.tasks):
-            raise InvalidInput(f"{path}: its predictions are of the tasks {', '.join(frames)}")
-        for task in recorded_suite(record).select(record.config.tasks):
-            self._check_task(record, path, task, frames[task.name])
-        return frames
+def answers_of(record: RunRecord, path: Path, predictions: pd.DataFrame) -> Answers:
+    """Predictions by task; InvalidInput where they are not of the tasks, or not of as many rows, as the record says."""
+    if abs(np.mean([score.score for score in record.scores.values()]) - record.score) > CLOSE:
+        raise InvalidInput(f"{path}: its score is not the mean of its tasks' scores")
+    lacking = [name for name in ("task", "row", "label", "prediction") if name not in predictions]
+    if lacking:
+        raise InvalidInput(f"{path}: its predictions have no column {lacking[0]!r}")
+    ordered = predictions.sort_values("row")
+    columns = {name: ordered[name].to_numpy() for name in ordered if name not in ("task", "text")}
+    places = ordered.groupby("task", observed=True).indices
+    if set(places) != set(record.config.tasks):
+        raise InvalidInput(f"{path}: its predictions are of the tasks {', '.join(places)}")
+    for task, own in places.items():
+        if len(own) != record.scores[task].rows:
+            raise InvalidInput(f"{path}: {len(own)} predictions of task {task}, {record.scores[task].rows} rows scored")
+    by_task: dict[str, Columns] = {
+        task: {name: values[own] for name, values in columns.items()} for task, own in places.items()
+    }
+    return Answers(record, path, by_task)
 
-    def _check_task(self, record: RunRecord, path: Path, task: Task, frame: pd.DataFrame) -> None:
-        told = record.scores[task.name]
-        if len(frame) != told.rows:
-            raise InvalidInput(f"{path}: {len(frame)} predictions of task {task.name}, {told.rows} rows scored")
-        if not task.query_column or names_queries(frame):
-            found = float(weighted_scores(task, [frame], np.ones((1, len(frame))))[0, 0])
-            if abs(found - told.score) > CLOSE:
-                raise InvalidInput(
-                    f"{path}: its predictions of task {task.name} score {found:.4f}, the record says {told.score:.4f}"
-                )
-        rows = np.stack([frame["row"].to_numpy(dtype=float), frame["label"].to_numpy(dtype=float)])
-        key = (record.config.suite, task.name, record.config.data[task.name])
-        first, others = self._rows.setdefault(key, (path, rows))
-        if not np.array_equal(rows, others, equal_nan=True):
-            raise InvalidInput(f"{path}: its predictions of task {task.name} have other rows or labels than {first}")
+
+def wrong_answers(answers: Sequence[Answers]) -> dict[str, str]:
+    """By run what is wrong: a score that does not follow from its predictions, or rows or labels unlike those of others."""
+    scored = [_Scored(own, task, _rows(own.by_task[task.name])) for own in answers for task in _tasks(own.record)]
+    wrong = _wrong_scores(scored)
+    first: dict[tuple[str, ...], _Scored] = {}
+    for own in scored:
+        if own.answers.record.id not in wrong:
+            other = first.setdefault(own.data, own)
+            if own.rows != other.rows:
+                line = f"its predictions of task {own.task.name} have other rows or labels than {other.answers.path}"
+                wrong[own.answers.record.id] = f"{own.answers.path}: {line}"
+    return wrong
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """The answers of a run to a task. rows: their numbers and labels, equal where they are the same."""
+
+    answers: Answers
+    task: Task
+    rows: bytes
+
+    @property
+    def data(self) -> tuple[str, ...]:
+        """What of all runs should have the same rows."""
+        config = self.answers.record.config
+        return config.suite, self.task.name, config.data[self.task.name]
+
+
+def _rows(columns: Columns) -> bytes:
+    return np.stack([np.asarray(columns[name], dtype=float) for name in ("row", "label")]).tobytes()
+
+
+def _wrong_scores(scored: Sequence[_Scored]) -> dict[str, str]:
+    """By run; those of the same rows are scored at once, but where rows belong to queries, which may be others."""
+    alike: dict[tuple[str | bytes, ...], list[_Scored]] = {}
+    for own in scored:
+        alone = own.answers.record.id if own.task.query_column else ""
+        alike.setdefault((own.task.name, own.task.definition, own.rows, alone), []).append(own)
+    wrong: dict[str, str] = {}
+    for members in alike.values():
+        task, columns = members[0].task, [own.answers.by_task[own.task.name] for own in members]
+        if task.query_column and not names_queries(columns[0]):
+            continue
+        found = weighted_scores(task, columns, np.ones((1, len(columns[0]["row"]))))[0]
+        for own, score in zip(members, found.tolist(), strict=True):
+            told = own.answers.record.scores[task.name].score
+            if abs(score - told) > CLOSE:
+                line = f"its predictions of task {task.name} score {score:.4f}, the record says {told:.4f}"
+                wrong.setdefault(own.answers.record.id, f"{own.answers.path}: {line}")
+    return wrong

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from math import isfinite
 from pathlib import Path
@@ -12,29 +13,40 @@ import pandas as pd
 from benchmarks.records.measurements import Diagnosis, SpeedRecord, read_diagnosis, read_speed
 from benchmarks.records.schema import FailureRecord, Record, RunRecord
 from benchmarks.records.store import RunStore, left_out
+from benchmarks.scoring.resampling import Columns
 from mtl_lora.errors import InvalidInput
-from reports.evidence.checks import PredictionChecks, checked_record
+from reports.evidence.checks import Answers, answers_of, checked_record, wrong_answers
 
 PUBLISHED = ["suite", "model", "method", "rank", "parameters", "task", "metric", "value", "source", "hand", "note"]
+
+
+Wanted = Callable[[list[RunRecord]], Iterable[RunRecord]]
 
 
 class Results:
     """The runs of a folder and of the folders within it; a run that lies in several is taken from the first."""
 
-    def __init__(self, folder: Path) -> None:
-        """InvalidInput where there are no records. One that is not what it says is left out, with a line."""
+    def __init__(self, folder: Path, wanted: Wanted = list) -> None:
+        """InvalidInput where there are no records. One that is not what it says is left out, with a line.
+
+        wanted: which of all records to take; the predictions of others are not read.
+        """
         self.folder = folder
         self._stores: dict[str, RunStore] = {}
-        self._by_task: dict[str, dict[str, pd.DataFrame]] = {}
         self._diagnoses: dict[str, Diagnosis | None] = {}
-        self.records: list[RunRecord] = []
         self.failures: list[FailureRecord] = []
-        checks = PredictionChecks()
-        for runs in [folder / "runs", *sorted(folder.glob("*/runs"))]:
-            store = RunStore(runs.parent)
-            for path in sorted(runs.glob("*.json")):
+        records = list(self._read())
+        kept = {record.id for record in wanted([record for _, record in records])}
+        self._answers: dict[str, Answers] = {}
+        for store, record in records:
+            if record.id in kept:
                 with left_out():
-                    self._take(store, checked_record(path), checks)
+                    self._take(store, record)
+        for run, line in wrong_answers([*self._answers.values()]).items():
+            with left_out():
+                del self._answers[run]
+                raise InvalidInput(line)
+        self.records = [own.record for own in self._answers.values()]
         every: list[Record] = [*self.failures, *self.records]
         self._by_id = {record.id: record for record in every}
         if not self.records:
@@ -44,16 +56,23 @@ class Results:
         """The record of a run that finished, diverged or failed, or None."""
         return self._by_id.get(run)
 
-    def _take(self, store: RunStore, record: Record, checks: PredictionChecks) -> None:
-        if isinstance(record, FailureRecord):
-            self.failures.append(record)
-            return
+    def _read(self) -> Iterator[tuple[RunStore, RunRecord]]:
+        """The records of finished runs, each with where it lies."""
+        for runs in [self.folder / "runs", *sorted(self.folder.glob("*/runs"))]:
+            for path in sorted(runs.glob("*.json")):
+                with left_out():
+                    record = checked_record(path)
+                    if isinstance(record, FailureRecord):
+                        self.failures.append(record)
+                    else:
+                        yield RunStore(runs.parent), record
+
+    def _take(self, store: RunStore, record: RunRecord) -> None:
         path = store.record_path(record.id)
         if record.id in self._stores:
             raise InvalidInput(f"{path} is of the same run as {self.path(record.id)}")
-        self._by_task[record.id] = checks.check(record, path, read_predictions(store.predictions_path(record.id)))
+        self._answers[record.id] = answers_of(record, path, read_predictions(store.predictions_path(record.id)))
         self._stores[record.id] = store
-        self.records.append(record)
 
     def path(self, run: str) -> Path:
         """The file of a record."""
@@ -67,9 +86,9 @@ class Results:
         """What a run answered: columns task, row, label, prediction, and what its answer mode adds."""
         return read_predictions(self.predictions_path(run))
 
-    def by_task(self, run: str) -> dict[str, pd.DataFrame]:
+    def by_task(self, run: str) -> dict[str, Columns]:
         """The same by task, in the order of rows, without texts."""
-        return self._by_task[run]
+        return self._answers[run].by_task
 
     def diagnosis(self, run: str) -> Diagnosis | None:
         """What ``mtl-lora diagnose`` found inside a run, or None; a damaged one is left out, with a line."""

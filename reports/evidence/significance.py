@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
-import pandas as pd
 
 from benchmarks.records.schema import RunRecord
-from benchmarks.scoring.resampling import draw, draw_queries, names_queries, weighted_scores
+from benchmarks.scoring.resampling import Columns, draw, draw_queries, names_queries, weighted_scores
 from benchmarks.suites.spec import Task
 from mtl_lora.errors import InvalidInput
 from reports.evidence.comparison import PLAIN, Comparison, Entry
@@ -178,15 +177,13 @@ def resample(comparison: Comparison, results: Results) -> Resampled:
     return Resampled({run: np.column_stack([own, own.mean(1)]) for run, own in scores.items()}, unpaired)
 
 
-def _of_rows(task: Task, frames: dict[str, pd.DataFrame], rng: np.random.Generator) -> dict[str, np.ndarray]:
+def _of_rows(task: Task, frames: dict[str, Columns], rng: np.random.Generator) -> dict[str, np.ndarray]:
     """By run its scores (RESAMPLES,) of a task, on the same drawn rows or queries for all."""
     if not frames:
         return {}
     own = list(frames.values())
-    if task.query_column:
-        drawn = draw_queries(rng, own[0]["query"].to_numpy(), RESAMPLES)
-    else:
-        drawn = draw(rng, len(own[0]), RESAMPLES)
+    ranked, first = task.query_column, own[0]
+    drawn = draw_queries(rng, first["query"], RESAMPLES) if ranked else draw(rng, len(first["row"]), RESAMPLES)
     scores = np.concatenate([weighted_scores(task, own, weights) for weights in drawn])
     return dict(zip(frames, scores.T, strict=True))
 
@@ -198,7 +195,7 @@ def _of_errors(task: Task, records: Sequence[RunRecord], rng: np.random.Generato
     return {r.id: scores[r.id].score + scores[r.id].standard_error * noise[r.config.method.label] for r in records}
 
 
-def _require_same_rows(task: Task, frames: dict[str, pd.DataFrame]) -> None:
+def _require_same_rows(task: Task, frames: dict[str, Columns]) -> None:
     """InvalidInput where runs were scored on other rows, or their rows belong to other queries."""
     for part in ("row", "query") if task.query_column else ("row",):
         having = {run: frame for run, frame in frames.items() if part == "row" or names_queries(frame)}

@@ -279,7 +279,7 @@ def test_predictions_of_other_rows_are_refused(tmp_path: Path) -> None:
     frame.sample(frac=1, random_state=0).to_parquet(results.predictions_path(run), index=False)
     results = Results(tmp_path)
     assert paired(results).difference("mtl-lora", "lora").value == pytest.approx(10)  # their order does not matter
-    results.by_task(run)["piqa"]["row"] += 1
+    results.by_task(run)["piqa"]["row"][:] += 1
     with pytest.raises(InvalidInput, match="are not of the same rows of task piqa"):
         paired(results)
 
