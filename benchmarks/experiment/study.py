@@ -7,11 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from transformers import PretrainedConfig
-
 import baselines  # noqa: F401  (registers the methods)
 from benchmarks.answering.base import AnswerMode
-from benchmarks.answering.cloze import Cloze
 from benchmarks.answering.heads import Heads
 from benchmarks.answering.language_model import TextMode
 from benchmarks.answering.registry import answer_modes_for, recorded_answer_mode
@@ -20,14 +17,14 @@ from benchmarks.data.splits import SPLITS, TaskData, load_task
 from benchmarks.experiment.arms import Arm, Arms
 from benchmarks.experiment.parsing import MethodChoice
 from benchmarks.experiment.protocols import ALPHA, PROTOCOLS, RANK, as_released, released
+from benchmarks.experiment.skeleton import Skeleton, skeleton_of
 from benchmarks.experiment.tuning import Tuning, shifted
 from benchmarks.records.config import PRECISIONS, Candidate, Choice, MethodConfig, RunConfig, Setting, plain
 from benchmarks.records.recipe import Backbone, Recipe, steps
 from benchmarks.sources import Source
-from benchmarks.suites.spec import Suite, Task
-from mtl_lora import Fit, InvalidInput, find_method, parse_budget, target_dims
+from benchmarks.suites.spec import Suite
+from mtl_lora import Fit, InvalidInput, find_method, parse_budget
 from mtl_lora.errors import unknown
-from mtl_lora.targets import ALL_LINEAR, left_out
 
 
 @dataclass(frozen=True)
@@ -96,50 +93,9 @@ class Study:
         return [load_task(task, self.source, self.split, self.max_train, self.max_eval) for task in tasks]
 
     @cached_property
-    def _skeleton(self) -> tuple[int, list[tuple[int, int]], int, str | None]:
-        """Parameters of the base, (d_in, d_out) of the layers to adapt, parameters that the answer mode adds, and what
-        "all-linear" leaves out."""
-        model = self.source.skeleton(self.backbone.id, self.backbone.revision, self.mode.language)
-        base = sum(p.numel() for p in model.parameters())
-        if not hasattr(model.config, "hidden_size"):
-            raise InvalidInput(f"model {self.backbone.id} has no single hidden_size to put heads on")
-        tasks = self.suite.select(self.task_names)
-        if model.config.is_encoder_decoder:
-            self._refuse_encoder_decoder(model.config, tasks)
-        most, more = getattr(model.config, "max_position_embeddings", None), self.mode.more_positions(tasks)
-        if most is not None and self.backbone.max_length + more > most:
-            beside = f" and {more} for pictures and the answer" if more else ""
-            raise InvalidInput(
-                f"max length {self.backbone.max_length}{beside}: {self.backbone.id} has no more than {most} positions"
-            )
-        heads, targets = self.mode.head_parameters(tasks, model), self.backbone.targets
-        return base, target_dims(model, targets), heads, left_out(model) if targets == (ALL_LINEAR,) else None
-
-    def _refuse_encoder_decoder(self, config: PretrainedConfig, tasks: Sequence[Task]) -> None:
-        """InvalidInput where the mode has no use for an encoder-decoder, or that does not say how its answers begin."""
-        if not self.mode.language:
-            raise InvalidInput(
-                f"{self.mode.name} needs an encoder or a causal language model: {self.backbone.id} is an encoder-decoder"
-            )
-        if getattr(config, "decoder_start_token_id", None) is None:
-            raise InvalidInput(
-                f"{self.backbone.id} does not say how answers begin: its config.json has no decoder_start_token_id"
-            )
-        if isinstance(self.mode, Cloze) and (blank := [task.name for task in tasks if task.cloze and task.cloze.blank]):
-            raise InvalidInput(
-                f"cloze reads on behind the blank of {', '.join(blank)}, which causal models do: "
-                f"{self.backbone.id} is an encoder-decoder; name other --tasks, or --answer likelihood"
-            )
-
-    @property
-    def base_parameters(self) -> int:
-        """Parameters of the frozen backbone."""
-        return self._skeleton[0]
-
-    @property
-    def head_parameters(self) -> int:
-        """Parameters of the tasks' heads, or of a projection, which no budget counts."""
-        return self._skeleton[2]
+    def skeleton(self) -> Skeleton:
+        """The backbone without its weights."""
+        return skeleton_of(self.backbone, self.mode, self.suite.select(self.task_names), self.source)
 
     @property
     def notes(self) -> list[str]:
@@ -148,7 +104,7 @@ class Study:
         if isinstance(self.mode, TextMode) and self.mode.encoder_decoder:
             read += " (prompts to the encoder, answers to the decoder)"
         chosen = [f"by its architecture, {self.architecture}: {read}"] if self.architecture else []
-        return [*chosen, *([self._skeleton[3]] if self._skeleton[3] else [])]
+        return [*chosen, *([self.skeleton.left_out] if self.skeleton.left_out else [])]
 
     @cached_property
     def arms(self) -> Arms:
@@ -156,14 +112,14 @@ class Study:
         rank, alpha = (RANK, ALPHA) if self.protocol == "paper" else (self.rank, None)
         for choice in self.methods if self.protocol == "paper" else ():
             released(choice.name)
-        return Arms(self.methods, self._skeleton[1], len(self.suite.select(self.task_names)), self.recipe, rank, alpha)
+        return Arms(self.methods, self.skeleton.dims, len(self.suite.select(self.task_names)), self.recipe, rank, alpha)
 
     @cached_property
     def sizes(self) -> list[int]:
         """The budgets in parameters; where methods share a rank instead, what plain LoRA has at it."""
         if self.arms.rank is not None:
             return [find_method("lora")(rank=self.arms.rank).count(self.arms.dims, self.arms.tasks)]
-        return [parse_budget(text, self.base_parameters) for text in self.budgets]
+        return [parse_budget(text, self.skeleton.base_parameters) for text in self.budgets]
 
     @cached_property
     def _fitted(self) -> tuple[dict[Arm, Fit], list[str]]:

@@ -61,7 +61,7 @@ def seconds_a_run(study: Study, store: RunStore) -> Seconds | None:
         methods = {r.config.method.name for r in alike}
         own = {name: by([r for r in alike if r.config.method.name == name]) for name in methods}
         return Seconds(by(alike), own, f"{len(alike)} finished runs here")
-    large = study.base_parameters > LARGEST_CPU_PROBE and not torch.cuda.is_available()
+    large = study.skeleton.base_parameters > LARGEST_CPU_PROBE and not torch.cuda.is_available()
     if large or not study.source.has_weights(study.backbone.id, study.backbone.revision):
         return None
     train, test = _probe(study)
