@@ -18,7 +18,7 @@ import typer
 from tabulate import tabulate
 from torch import Tensor
 
-from benchmarks.analysis.diagnosis import gradient
+from benchmarks.analysis.passes import gradient
 from benchmarks.answering.base import TaskModel
 from benchmarks.experiment.resolve import studies
 from benchmarks.experiment.study import Study

@@ -23,9 +23,9 @@ from tiny_pictures import VISION, make_pictures
 
 from baselines.lora import LoRA
 from baselines.references import LoRAPerTask
-from benchmarks.analysis.diagnosis import mean_inputs
 from benchmarks.analysis.geometry import of_mtl_lora, plane, separation, update_overlap, wide
 from benchmarks.analysis.inference import FinishedRun
+from benchmarks.analysis.passes import mean_inputs
 from benchmarks.answering.registry import read_answer_mode
 from benchmarks.data.splits import load_task
 from benchmarks.records.schema import to_json
