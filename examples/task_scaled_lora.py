@@ -17,7 +17,7 @@ from mtl_lora.method import Params, Rng, Shapes, kaiming_uniform_
 @register
 @dataclass(frozen=True)
 class TaskScaledLoRA(Method):
-    """y = W x + s * g_t B A x with one trained number g_t a task, 1 at the start."""
+    """y = W x + s * g_t B A x with one trained number g_t per task, 1 at the start."""
 
     name: ClassVar[str] = "task-scaled-lora"
     summary: ClassVar[str] = "one low-rank update, scaled by each task (an example)"

@@ -50,7 +50,7 @@ def _with_ids(tokens: Sequence[Dataset]) -> Dataset:
 def features_for(
     data: Sequence[TaskData], mode: AnswerMode, source: Source, train: Dataset, *scored: Dataset
 ) -> Features | None:
-    """The features of the pictures of encoded rows, computed where they are not kept yet; None for a way without any."""
+    """The features of the pictures of encoded rows, computed where they are not kept yet; None for a mode without any."""
     if not isinstance(mode, VisionLanguage):
         return None
     known = {content: picture for own in data for content, picture in own.pictures.items()}

@@ -208,7 +208,7 @@ def answered(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[
 
 
 @pytest.mark.parametrize("mode", ANSWER_MODES)
-def test_every_way_of_answering_can_be_diagnosed(mode: str, answered: Callable[[str], RunStore]) -> None:
+def test_every_answer_mode_can_be_diagnosed(mode: str, answered: Callable[[str], RunStore]) -> None:
     found = diagnosis(answered(mode))
     numbers = [found[name] for name in ("gradient_cosine", "update_overlap", "mixing")]
     assert all(np.isfinite(np.array(own, dtype=float)).all() for own in numbers)

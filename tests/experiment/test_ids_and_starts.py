@@ -98,7 +98,7 @@ STARTS = {
 
 
 @pytest.mark.parametrize("name", ANSWER_MODES)
-def test_a_way_of_answering_starts_where_it_did(name: str) -> None:
+def test_an_answer_mode_starts_where_it_did(name: str) -> None:
     suite = {"heads": "nlu", "vision-language": "image-text"}.get(name, "commonsense")
     tasks = find_suite(suite).tasks[:3]
     settings = {"vision_width": 6, "grid": 2} if name == "vision-language" else {}
