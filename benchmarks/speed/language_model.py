@@ -219,19 +219,26 @@ def main(
 ) -> None:
     """Time training steps and scoring in turn and write a record."""
     about = plain(environment("python -m benchmarks.speed.language_model"))
-    about["created"] = datetime.now(UTC).isoformat(timespec="seconds")
-    record = {"environment": about, "threads": torch.get_num_threads(), "rows": rows, "rounds": rounds, "results": []}
+    out.mkdir(parents=True, exist_ok=True)
     for name in backbone.split(","):
         print(name, flush=True)
         found = entries(BACKBONES[name], Source(mirror), rows)
         race(found, rounds)
         shown, checks = table(found), verdicts(found)
-        record["results"].append({"backbone": name, "entries": shown, "targets": checks})
         print(tabulate([{k: v for k, v in row.items() if k != "rounds"} for row in shown], headers="keys", floatfmt=".2f"))
-        print(tabulate(checks, headers="keys", floatfmt=".2f"), flush=True)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "language-model-cpu.json").write_text(json.dumps(record, indent=1) + "\n")
-    print(f"written: {out}/language-model-cpu.json")
+        print(tabulate(checks, headers="keys", floatfmt=".2f"))
+        record = {
+            "environment": about | {"created": datetime.now(UTC).isoformat(timespec="seconds")},
+            "threads": torch.get_num_threads(),
+            "backbone": name,
+            "rows": rows,
+            "rounds": rounds,
+            "entries": shown,
+            "targets": checks,
+        }
+        path = out / f"language-model-cpu-{name}.json"
+        path.write_text(json.dumps(record, indent=1) + "\n")
+        print(f"written: {path}", flush=True)
 
 
 if __name__ == "__main__":

@@ -114,8 +114,7 @@ def test_the_benchmark_of_language_models_compares_what_it_names(tmp_path: Path,
     monkeypatch.setattr(language_model, "BACKBONES", {"tiny": CAUSAL})
     monkeypatch.setattr(language_model, "HARNESS_BATCHES", (8,))
     language_model.main(mirror, backbone="tiny", rows=2, rounds=1, out=tmp_path)
-    record = json.loads((tmp_path / "language-model-cpu.json").read_text())
-    (result,) = record["results"]
+    result = json.loads((tmp_path / "language-model-cpu-tiny.json").read_text())
     assert [len(row["rounds"]) for row in result["entries"]] == [1] * 8
     padding = {row["entry"]: row["padding"] for row in result["entries"] if row["padding"] is not None}
     assert set(padding) == {"training step: LoRA", "cloze"} and all(0 <= part < 0.5 for part in padding.values())
