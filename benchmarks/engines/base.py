@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -21,6 +21,14 @@ class Job:
 
     run: RunConfig
     study: Study
+
+
+def largest_first(jobs: Sequence[Job]) -> list[Job]:
+    """Seed by seed, so that a grid cut short has whole comparisons. Within a seed those first that train the most, mostly
+    the slowest: otherwise one LoRA per task, begun late, is what all others end up waiting for.
+    """
+    seeds = list(dict.fromkeys(job.run.seed for job in jobs))
+    return sorted(jobs, key=lambda job: (seeds.index(job.run.seed), -job.study.trained_parameters(job.run)))
 
 
 @dataclass(frozen=True)

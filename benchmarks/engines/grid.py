@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, closing
 
 from benchmarks.engines.attempt import failure_of
-from benchmarks.engines.base import Engine, Job, Progress
+from benchmarks.engines.base import Engine, Job, Progress, largest_first
 from benchmarks.engines.view import View
 from benchmarks.experiment.study import Study
 from benchmarks.records.leases import Leases, read_lease
@@ -23,9 +23,8 @@ POLL_SECONDS = 5.0
 
 
 def jobs_of(studies: Sequence[Study]) -> list[Job]:
-    """Every run of the studies, seed by seed, so that a grid cut short has whole comparisons."""
-    jobs = [Job(run, study) for study in studies for run in study.runs()]
-    return sorted(jobs, key=lambda job: studies[0].seeds.index(job.run.seed))
+    """Every run of the studies, in the order in which they are begun."""
+    return largest_first([Job(run, study) for study in studies for run in study.runs()])
 
 
 def shard_of(jobs: Sequence[Job], shard: str) -> list[Job]:

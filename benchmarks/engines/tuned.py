@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from benchmarks.engines.base import Job
+from benchmarks.engines.base import Job, largest_first
 from benchmarks.experiment.study import Study
 from benchmarks.experiment.trials import Trials
 from benchmarks.records.config import RunConfig
@@ -35,11 +35,11 @@ def run_tuned(studies: Sequence[Study], store: RunStore, do: Callable[[Sequence[
     for study in studies:
         trials, done = Trials.of(study, store), set[str]()
         while left := [run for run in trials.in_order() if run.id not in done]:  # the grid grows by what trials find
-            do([Job(run, study.on_dev) for run in left])
+            do(largest_first([Job(run, study.on_dev) for run in left]))
             done |= {run.id for run in left}
             trials = Trials.of(study, store)
         choices, without = trials.choices(store)
         for line in without:
             print(line)
-        finished &= do([Job(run, study) for run in study.chosen(choices)]) and not without
+        finished &= do(largest_first([Job(run, study) for run in study.chosen(choices)])) and not without
     return finished

@@ -17,6 +17,9 @@ import torch
 from tiny_cli import mtl_lora, predictions, run_arguments
 
 from benchmarks.answering.base import TaskModel
+from benchmarks.engines.grid import jobs_of
+from benchmarks.experiment.resolve import studies
+from benchmarks.experiment.study_options import StudyOptions
 from benchmarks.records.config import RunConfig
 from benchmarks.records.store import RunStore
 from benchmarks.training import runner
@@ -62,6 +65,18 @@ def wait_for(condition, process: subprocess.Popen) -> None:
     while not condition():
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize("protocol", ["matched", "tuned"])
+def test_within_a_seed_what_trains_the_most_is_begun_first(protocol: str) -> None:
+    tasks = "sense-north,sense-south"
+    options = StudyOptions(
+        "quick", methods="lora,heads-only,full,lora-per-task", tasks=tasks, seeds="3,1", protocol=protocol
+    )
+    (study,) = studies(options, weights=False)
+    jobs = jobs_of([study])
+    assert [job.run.seed for job in jobs] == [3] * 4 + [1] * 4
+    assert [job.run.method.label for job in jobs[:4]] == ["full", "lora-per-task", "lora", "heads-only"]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
