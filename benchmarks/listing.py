@@ -15,6 +15,8 @@ from benchmarks.suites.spec import Suite, Task
 
 
 class ListedTask(TypedDict):
+    """A task, with whose data it is made of."""
+
     name: str
     summary: str
     metrics: list[str]
@@ -23,12 +25,16 @@ class ListedTask(TypedDict):
 
 
 class ListedSuite(TypedDict):
+    """A suite and its tasks."""
+
     name: str
     summary: str
     tasks: list[ListedTask]
 
 
 class ListedEntry(TypedDict):
+    """A method, an answer mode or a preset; settings with their defaults."""
+
     name: str
     summary: str
     settings: dict[str, object]

@@ -16,7 +16,13 @@ CLOSE = 0.02  # what a budget that suits every method is off at most
 
 @dataclass(frozen=True)
 class Fit:
-    """A method at the rank that meets a budget best. mismatch: (parameters - budget) / budget."""
+    """A method at the rank that meets a budget best.
+
+    Attributes:
+        method: At that rank.
+        parameters: How many it trains.
+        mismatch: (parameters - budget) / budget.
+    """
 
     method: Method
     parameters: int
@@ -47,8 +53,17 @@ def fit_rank(
 ) -> Fit:
     """``method`` at the rank whose parameter count is closest to ``budget``.
 
-    dims: (d_in, d_out) of each adapted layer. scaling: alpha / rank, the same at every rank. settings: the method's
-    others. InvalidInput where the closest rank is more than ``tolerance`` away.
+    Args:
+        method: A class of methods.
+        dims: (d_in, d_out) of each adapted layer.
+        num_tasks: Of the model.
+        budget: In trained parameters.
+        scaling: alpha / rank, the same at every rank.
+        tolerance: How far from the budget the method may be, as a part of it.
+        **settings: The method's others.
+
+    Raises:
+        InvalidInput: The closest rank is further away.
     """
     fits = [
         Fit(method(rank=rank, alpha=scaling * rank, **settings), parameters, parameters / budget - 1)
@@ -83,7 +98,9 @@ def counts(
 def nearest_budgets(sizes: Sequence[Sequence[int]], budget: int) -> list[int]:
     """The next budgets below and above ``budget`` that every method meets within CLOSE, where there are any.
 
-    sizes: for each method its parameters at each rank, ascending.
+    Args:
+        sizes: For each method its parameters at each rank, ascending.
+        budget: In trained parameters.
     """
 
     def met(wanted: int, own: Sequence[int]) -> bool:

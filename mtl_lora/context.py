@@ -21,8 +21,10 @@ CHECKPOINT = "_gradient_checkpointing_func"  # where a module of transformers ke
 class Batch(NamedTuple):
     """The samples of a pass.
 
-    one_hot: their tasks (samples, T), float. backward: the backward pass in which they were given.
-    unproven: names of layers that were run though it is not known which of their rows are whose.
+    Attributes:
+        one_hot: Their tasks (samples, T), float.
+        backward: The backward pass in which they were given.
+        unproven: Names of layers that were run though it is not known which of their rows are whose.
     """
 
     one_hot: Tensor
@@ -73,7 +75,10 @@ class TaskContext:
     def checkpoint(self, checkpoint: Callable[..., Any], function: Callable[..., Any], *args: Any) -> Any:
         """``checkpoint(function, *args)``, where every run of ``function`` has the task ids of now.
 
-        checkpoint: ``torch.utils.checkpoint.checkpoint`` or one like it, reentrant or not.
+        Args:
+            checkpoint: ``torch.utils.checkpoint.checkpoint`` or one like it, reentrant or not.
+            function: A part of the model's forward pass.
+            *args: What it is called with.
         """
         if self._batch is not None:
             function = partial(self._run, self._batch.one_hot, function)
@@ -95,8 +100,12 @@ class TaskContext:
     def route(self, z: Tensor, core: Tensor, layer: str) -> Tensor:
         """Apply to each row of z (rows, ..., R_in) the core of its sample's task.
 
-        core: (T, R_out, R_in), or (T, R) of diagonals. layer: the name of the one whose input has these rows.
         Picking cores by a one-hot product keeps backward deterministic, which indexing does not on CUDA.
+
+        Args:
+            z: The rows, D x.
+            core: (T, R_out, R_in), or (T, R) of diagonals.
+            layer: The name of the one whose input has these rows.
         """
         rows, one_hot = self.by_sample(z, layer)
         picked = (one_hot.to(core.device, core.dtype) @ core.flatten(1)).to(z).unflatten(1, core.shape[1:])

@@ -18,9 +18,15 @@ from mtl_lora.weights import adapter_dtype, dims, is_quantised, is_transposed, m
 class AdaptedLinear(nn.Module):
     """y = W x + s * U C_t D x (+ the base bias), rescaled row by row where the method says so.
 
-    base: the frozen layer, an nn.Linear or one that computes the same; it is kept as it is. shared: the model's tensors
-    that several layers use; the model owns them, this layer only reads them. x is (samples, ..., d_in), the result
-    (samples, ..., d_out).
+    x is (samples, ..., d_in), the result (samples, ..., d_out).
+
+    Args:
+        base: The frozen layer, an nn.Linear or one that computes the same; it is kept as it is.
+        method: What is trained in this layer.
+        context: Which task each sample has.
+        shared: The model's tensors that several layers use; the model owns them, this layer only reads them.
+        seed: Fixes every start value, each tensor by its own name.
+        name: The path of the layer in the model.
     """
 
     def __init__(

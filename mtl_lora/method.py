@@ -32,9 +32,10 @@ Rng = Callable[[str], torch.Generator]
 class Factors(NamedTuple):
     """The product ``up @ core[t] @ down`` that a method adds to W for task t.
 
-    down: (R_in, d_in).
-    core: (T, R_out, R_in); or (T, R) where every C_t is a diagonal; or None for the identity.
-    up: (d_out, R_out).
+    Attributes:
+        down: (R_in, d_in).
+        core: (T, R_out, R_in); or (T, R) where every C_t is a diagonal; or None for the identity.
+        up: (d_out, R_out).
     """
 
     down: Tensor
@@ -46,8 +47,10 @@ class Factors(NamedTuple):
 class Method(ABC):
     """Settings that all methods share; a subclass adds its own as further fields.
 
-    rank: columns of one down-projection, r. alpha: the update is scaled by alpha / rank.
-    dropout: probability of zeroing an input of the low-rank branch in training.
+    Attributes:
+        rank: Rows of one down-projection, r.
+        alpha: The update is scaled by alpha / rank.
+        dropout: Probability of zeroing an input of the low-rank branch in training.
     """
 
     name: ClassVar[str]
@@ -108,8 +111,10 @@ class Method(ABC):
     def initialise(self, params: Params, base_weight: Tensor, rng: Rng) -> None:
         """Fill the layer's ``params`` in place so that the adapted layer equals the base layer.
 
-        base_weight: W (d_out, d_in) in the dtype of ``params``. ``rng(name)`` is the random generator
-        of the tensor of that name.
+        Args:
+            params: Tensors of :meth:`shapes`, empty, and the :meth:`constants`.
+            base_weight: W (d_out, d_in) in the dtype of ``params``.
+            rng: ``rng(name)`` is the random generator of the tensor of that name.
         """
 
     def initialise_shared(self, params: Params, rng: Rng) -> None:  # noqa: B027 (most methods share nothing)

@@ -35,13 +35,21 @@ from mtl_lora.weights import is_quantised, matrix
 class AdaptedModel(Adapted):
     """A model whose target layers are adapted by ``method`` for ``tasks``; everything else is frozen.
 
-    base: any model of ``nn.Linear`` layers; it is changed in place. targets: names of linear modules, matched at
-    the end of their path ("query", "attention.self.query"), or "all-linear" for all but the output embedding.
-    A new head is unfrozen by the caller: ``model.base.classifier.requires_grad_(True)``.
-    seed: fixes every start value, each tensor by its own name.
-
         model = AdaptedModel(base, MTLLoRA(rank=8), tasks=["cola", "sst2"], targets=["query", "value"])
         loss = model(**batch, task_ids=task_ids).loss
+
+    A new head is unfrozen by the caller: ``model.base.classifier.requires_grad_(True)``.
+
+    Args:
+        base: Any model of ``nn.Linear`` layers; it is changed in place.
+        method: One with its settings.
+        tasks: Their names; a task's id is its place here.
+        targets: Names of linear modules, matched at the end of their path ("query", "attention.self.query"), or
+            "all-linear" for all but the output embedding.
+        seed: Fixes every start value, each tensor by its own name.
+
+    Raises:
+        InvalidInput: Where one of these is none, or a layer cannot be adapted; the base is then as it was.
     """
 
     def __init__(
@@ -203,8 +211,16 @@ class AdaptedModel(Adapted):
     def merge(self, task: str, check: Mapping[str, Any] | None = None) -> float | None:
         """Put one task into the base weights, so that it runs at the cost of the base model alone.
 
-        check: inputs of a forward pass; the largest absolute difference that merging makes to its first output is
-        returned. In float32 it is rounding; in half precision, where the sum is rounded to the base's dtype, more.
+        Args:
+            task: The name of the task.
+            check: Inputs of a forward pass, before and after.
+
+        Returns:
+            The largest absolute difference that merging makes to the first output of that pass; None without one. In
+            float32 it is rounding; in half precision, where the sum is rounded to the base's dtype, more.
+
+        Raises:
+            InvalidInput: There is no such task, one is merged already, the base is quantised, or the method routes by token.
         """
         if self.merged is not None:
             raise InvalidInput(f"task {self.merged} is merged already: unmerge() first")

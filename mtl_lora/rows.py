@@ -29,13 +29,22 @@ def prove_rows(
     args: Args,
     kwargs: Kwargs,
 ) -> None:
-    """Prove that each layer is given the rows of one sample after another; InvalidInput where it is not.
+    """Prove that each layer is given the rows of one sample after another.
 
     The base model runs twice more, without dropout and gradients and all for one task: on the batch, and on the batch
     whose samples are moved on by one. The rows of each layer's inputs must then have moved on by one sample's rows.
     What is proven stays so, in ``context.proven``.
 
-    args, kwargs: inputs of ``base``; its tensors of this length hold the samples of the context in their first dimension.
+    Args:
+        base: The adapted model's base.
+        context: Of the pass that was just made.
+        layers: Names of those to prove it of.
+        length: The number of samples.
+        args: Inputs of ``base``; tensors of this length hold the samples of the context in their first dimension.
+        kwargs: Further ones.
+
+    Raises:
+        InvalidInput: Where a layer is given other rows.
     """
     samples = len(context.one_hot())
     kwargs = {name: value for name, value in kwargs.items() if name not in CACHES}

@@ -56,7 +56,15 @@ def diagnose_runs(store: RunStore, run_ids: Sequence[str], source: Source) -> No
 
 
 def diagnose(finished: FinishedRun, load: Callable[..., TaskData]) -> dict[str, Any]:
-    """All there is to say about a finished run. load: :func:`benchmarks.data.splits.load_task` without its source."""
+    """All there is to say about a finished run.
+
+    Args:
+        finished: The run.
+        load: :func:`benchmarks.data.splits.load_task` without its source.
+
+    Returns:
+        What :class:`benchmarks.records.measurements.Diagnosis` reads, of tensors still.
+    """
     run, model = finished.run, finished.model
     trained, scored, batch = _prepare(finished, load)
     cost = inference(finished, batch(scored))

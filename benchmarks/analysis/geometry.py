@@ -69,7 +69,12 @@ def of_mtl_lora(layers: dict[str, AdaptedLinear], start: TaskModel) -> dict[str,
 
 
 def separation(factors: Factors, inputs: dict[str, Tensor]) -> dict[str, Any]:
-    """How far the tasks lie apart before and after C_t. inputs: what the layer reads of each task (rows, d_in)."""
+    """How far the tasks lie apart before and after C_t.
+
+    Args:
+        factors: Of a layer.
+        inputs: What that layer reads of each task (rows, d_in).
+    """
     before = {task: x @ factors.down.T for task, x in inputs.items()}
     routed = zip(before.items(), cores(factors, len(inputs)), strict=True)
     return {"before": scatter(before), "after": scatter({task: h @ core.T for (task, h), core in routed})}

@@ -79,7 +79,12 @@ class AnswerMode(ABC):
         """The model at its start."""
 
     def head_parameters(self, tasks: Sequence[Task], model: PreTrainedModel) -> int:
-        """Parameters trained besides the adapters. model: the backbone, of which there may be the shapes alone."""
+        """How many parameters are trained besides the adapters.
+
+        Args:
+            tasks: Those of the run.
+            model: The backbone, of which there may be the shapes alone.
+        """
         return 0
 
     def more_positions(self, tasks: Sequence[Task]) -> int:

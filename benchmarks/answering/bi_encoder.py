@@ -39,11 +39,17 @@ class BiEncoderModel(TaskModel):
         task_ids: Tensor,
         labels: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """input_ids, attention_mask (rows, s): each sample's question and then its options, ``texts`` (b,) in all. task_ids,
-        labels (b,).
+        """The best option of each sample.
 
-        Returns "predictions" (b,), the place of the best option, and with labels "loss", the mean cross entropy over
-        options.
+        Args:
+            input_ids: (rows, s): each sample's question and then its options.
+            attention_mask: Of these.
+            texts: (b,): how many rows each sample has.
+            task_ids: (b,).
+            labels: (b,): the places of the right options.
+
+        Returns:
+            "predictions" (b,), the place of the best option, and with labels "loss", the mean cross entropy over options.
         """
         vectors = text_vectors(self.backbone, input_ids, attention_mask, texts, task_ids, self.pooling)
         questions = (vectors[texts.cumsum(0) - texts] * self.heads(task_ids)).repeat_interleave(texts, dim=0)

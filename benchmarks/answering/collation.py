@@ -19,9 +19,13 @@ def collate_labelled(rows: list[dict[str, Any]], tokenizer: PreTrainedTokenizerB
 
 
 def collate_options(rows: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase, left: bool) -> Batch:
-    """A batch to score from rows with input_ids, responses and how many tokens at the end of each are "scored"; what
-    ``log_likelihood.score_continuations`` reads. left: where prompts are padded, as a causal model reads on
-    from them."""
+    """A batch to score: what ``log_likelihood.score_continuations`` reads.
+
+    Args:
+        rows: With input_ids, responses and how many tokens at the end of each are "scored".
+        tokenizer: Its padding token is used.
+        left: Prompts are padded there, as a causal model reads on from them.
+    """
     ids, mask = pad([row["input_ids"] for row in rows], tokenizer.pad_token_id, left=left)
     continuations, _ = pad([response for row in rows for response in row["responses"]], tokenizer.pad_token_id)
     counts = [(len(text), count) for row in rows for text, count in zip(row["responses"], row["scored"], strict=True)]

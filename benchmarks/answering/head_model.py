@@ -75,12 +75,21 @@ class HeadModel(TaskModel):
         pictures: Tensor | None = None,
         texts: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """input_ids, attention_mask, token_type_ids (b, s); task_ids, labels (b,); pictures (those there are, ...).
+        """What the head of its task says of each sample.
 
-        texts (b,): where texts are read apart, how many rows of input_ids a sample has, one after another.
+        Args:
+            input_ids: (b, s), or (rows, s) where texts are read apart.
+            attention_mask: Of these.
+            task_ids: (b,).
+            labels: (b,): class ids or grades.
+            weights: (b,), of the samples in the loss.
+            token_type_ids: As input_ids.
+            pictures: (those there are, ...).
+            texts: (b,): where texts are read apart, how many rows of input_ids a sample has, one after another.
 
-        Returns "predictions" (b,): class ids or grades; "confidence" (b,): the probability of the last class, or the grade;
-        and with labels "loss", the mean over samples, each times its weight (b,).
+        Returns:
+            "predictions" (b,): class ids or grades; "confidence" (b,): the probability of the last class, or the grade; and
+            with labels "loss", the mean over samples, each times its weight.
         """
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
         more = {"token_type_ids": token_type_ids, "pictures": pictures}

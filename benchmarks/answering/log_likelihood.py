@@ -24,7 +24,10 @@ ROWS_AT_ONCE = 32  # prompts, or continuations, of like length that are read tog
 def answer_loss(model: AdaptedModel, labels: Tensor, **inputs: Any) -> Tensor:
     """The mean over samples of each one's mean cross entropy over tokens.
 
-    labels (rows, s): what follows each place that the model's output has, IGNORED where no loss is taken.
+    Args:
+        model: With the output of a language model.
+        labels: (rows, s): what follows each place that the model's output has, IGNORED where no loss is taken.
+        **inputs: Of the model.
     """
     wanted = labels != IGNORED
     logits = logits_at(model, wanted, **inputs)
@@ -66,9 +69,14 @@ def score_continuations(
 ) -> Tensor:
     """The log-likelihood (rows,) of each continuation's scored tokens.
 
-    input_ids, attention_mask (b, s): prompts, padded on the left, for an encoder-decoder on the right; task_ids (b,).
-    options (b,): how many of the continuations (rows, a), padded on the right, belong to a prompt, one after another.
-    scored (rows, a): 1 for the tokens that count, the last of which ends the continuation.
+    Args:
+        model: With the output of a language model.
+        input_ids: (b, s): prompts, padded on the left, for an encoder-decoder on the right.
+        attention_mask: Of these.
+        task_ids: (b,).
+        continuations: (rows, a), padded on the right.
+        scored: (rows, a): 1 for the tokens that count, the last of which ends the continuation.
+        options: (b,): how many of the continuations belong to a prompt, one after another.
     """
     kind = _Encoded if model.config.is_encoder_decoder else _ReadSoFar
     scores = torch.empty(len(continuations), device=scored.device)

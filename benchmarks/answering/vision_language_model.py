@@ -40,11 +40,19 @@ class VisionLanguageModel(TaskModel):
         shown: Tensor,
         labels: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """input_ids, attention_mask (b, s): prompts, padded on the right; task_ids (b,). features (b, pictures, parts,
-        width), and shown (b, pictures), which of the pictures there are.
+        """Answers to prompts on pictures.
 
-        With labels (b, a), the tokens of the answers, IGNORED where there is none: "loss", the mean over samples of each
-        one's mean over tokens. Without: "predictions" (b, new tokens), generated greedily.
+        Args:
+            input_ids: (b, s): prompts, padded on the right.
+            attention_mask: Of these.
+            task_ids: (b,).
+            features: (b, pictures, parts, width).
+            shown: (b, pictures): which of the pictures there are.
+            labels: (b, a): the tokens of the answers, IGNORED where there is none.
+
+        Returns:
+            With labels "loss", the mean over samples of each one's mean over tokens; without "predictions" (b, new tokens),
+            generated greedily.
         """
         causal = not self.backbone.config.is_encoder_decoder
         words = self.backbone.base.get_input_embeddings()

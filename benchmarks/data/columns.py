@@ -17,8 +17,15 @@ def read_rows(task: Task, rows: Dataset, origin: str) -> Dataset:
     rows belong to queries; for multiple choice text (the whole instruction), question, options, label, row.
 
     A label is the place of a class or option, or a grade; free-form answers are "answers", a list of texts, instead.
-    Tasks on pictures have "pictures", the keys by which ``benchmarks.data.images`` finds them. origin: where the rows are
-    from, for messages. InvalidInput names it and the row where a text is missing or a label is none of the task's.
+    Tasks on pictures have "pictures", the keys by which ``benchmarks.data.images`` finds them.
+
+    Args:
+        task: Says which columns are read.
+        rows: As their source has them.
+        origin: Where the rows are from, for messages.
+
+    Raises:
+        InvalidInput: A text is missing or a label is none of the task's; origin and row are named.
     """
     if not len(rows):
         raise InvalidInput(f"{origin} is empty")

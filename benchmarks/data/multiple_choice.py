@@ -20,10 +20,18 @@ class Choice(NamedTuple):
 
 
 def read_choice(instruction: str, answer: str, names: Sequence[str]) -> Choice:
-    """Take an instruction apart. names: of the options a task can have, in order; ValueError says what is wrong.
+    """Take an instruction apart.
 
     The options a row offers are those its answer format lists. Where the instruction does not spell them out (as with
     true/false), their names are the options. The lead sentence, up to the first colon, is no part of the question.
+
+    Args:
+        instruction: All of it, answer format and options too.
+        answer: The name of the right option.
+        names: Of the options a task can have, in order.
+
+    Raises:
+        ValueError: It cannot be taken apart; says what is wrong.
     """
     body, found, listed = instruction.rpartition(FORMAT)
     if not found:

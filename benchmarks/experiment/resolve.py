@@ -47,7 +47,12 @@ Settings = TypeVar("Settings", Recipe, Backbone)
 def studies(options: StudyOptions, weights: bool = True) -> list[Study]:
     """What the options ask for: a study for each conflict, one where the data knows none; or that of a recorded run.
 
-    weights: those of the backbone must be there; a plan needs none.
+    Args:
+        options: Those of the command line.
+        weights: Those of the backbone must be there; a plan needs none.
+
+    Raises:
+        InvalidInput: Options are wrong or contradict each other.
     """
     load_plugins(options.plugin)
     if options.record is not None:

@@ -29,7 +29,10 @@ def upgrade(folder: Path, source: Source | None = None) -> None:
     """Upgrade every record in ``folder/runs`` and ``folder/*/runs``, and rename what belongs to it: its id is another.
 
     What is upgraded already is left alone. A record's old file goes last, so that after a kill the same command goes on.
-    source: of the data, from which predictions of ranked rows get their queries where they lack them; None leaves them.
+
+    Args:
+        folder: Of results.
+        source: Of the data, from which predictions of ranked rows get their queries where they lack them; None leaves them.
     """
     stores = [RunStore(runs.parent) for runs in [folder / "runs", *sorted(folder.glob("*/runs"))]]
     places = [(store, path) for store in stores for path in sorted((store.folder / "runs").glob("*.json"))]

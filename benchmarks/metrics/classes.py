@@ -18,6 +18,7 @@ def accuracy(rows: Rows) -> float:
 
 
 def weighted_accuracy(weights: np.ndarray, labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """:func:`accuracy` of many resamples, as :class:`LabelMetric` says."""
     return weighted_mean(weights, labels == predictions)
 
 
@@ -29,6 +30,7 @@ def f1(rows: Rows) -> float:
 
 
 def weighted_f1(weights: np.ndarray, labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """:func:`f1` of many resamples, as :class:`LabelMetric` says."""
     both = weights @ ((labels == 1) & (predictions == 1))
     return ratio(2 * both, weights @ (labels == 1) + weights @ (predictions == 1))
 
@@ -41,6 +43,7 @@ def matthews(rows: Rows) -> float:
 
 
 def weighted_matthews(weights: np.ndarray, labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """:func:`matthews` of many resamples, as :class:`LabelMetric` says."""
     total, right = weights.sum(1, keepdims=True), weights @ (labels == predictions)
     classes = np.union1d(labels, predictions)
     true = np.stack([weights @ (labels == c) for c in classes])

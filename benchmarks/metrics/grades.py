@@ -20,6 +20,7 @@ def pearson(rows: Rows) -> float:
 
 
 def weighted_pearson(weights: np.ndarray, labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """:func:`pearson` of many resamples, as :class:`benchmarks.metrics.base.LabelMetric` says."""
     x, y = labels - labels.mean(), predictions - predictions.mean(0)  # against cancellation
     total, sum_x, sum_y = weights.sum(1, keepdims=True), weights @ x, weights @ y
     spread = (weights @ x**2 - sum_x**2 / total) * (weights @ y**2 - sum_y**2 / total)

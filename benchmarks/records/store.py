@@ -97,10 +97,15 @@ class RunStore:
         return map(read_record, sorted((self.folder / "runs").glob("*.json")))
 
     def write(self, record: RunRecord, predictions: pd.DataFrame, save: Callable[[Path], Any]) -> Path:
-        """Write a finished run. predictions: columns task, row, label, prediction. save: writes the trained tensors to a
-        path.
+        """Write a finished run; the record comes last, the mark that the run is finished.
 
-        The record comes last: it is the mark that the run is finished.
+        Args:
+            record: Of the run.
+            predictions: Columns task, row, label, prediction, and what the answer mode adds.
+            save: Writes the trained tensors to a path.
+
+        Returns:
+            The file of the record.
         """
         path = self.record_path(record.id)
         path.parent.mkdir(parents=True, exist_ok=True)

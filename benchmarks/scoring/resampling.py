@@ -29,7 +29,10 @@ def draw(rng: np.random.Generator, rows: int, resamples: int) -> Iterator[np.nda
 def draw_queries(rng: np.random.Generator, queries: np.ndarray, resamples: int) -> Iterator[np.ndarray]:
     """Weights of resamples of as many queries as there are, in parts: all rows of a query have its weight.
 
-    queries: (n,), of each row.
+    Args:
+        rng: Draws them.
+        queries: (n,), of each row.
+        resamples: How many.
     """
     names, places = np.unique(queries, return_inverse=True)
     for weights in draw(rng, len(names), resamples):

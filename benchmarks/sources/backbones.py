@@ -58,8 +58,13 @@ class Backbones(Location):
         return tokenizer
 
     def skeleton(self, backbone: str, revision: str | None, language: bool = False) -> PreTrainedModel:
-        """The backbone's modules without weights (meta device), for counting. language: with the output of a language
-        model."""
+        """The backbone's modules without weights (meta device), for counting.
+
+        Args:
+            backbone: Hub id or folder.
+            revision: Of it.
+            language: With the output of a language model.
+        """
         config = self.config(backbone, revision)
         with torch.device("meta"), readable(f"model {backbone}"):
             return _without_unused(_loader(config, language).from_config(config, trust_remote_code=False))
@@ -150,7 +155,7 @@ class Backbones(Location):
 
 
 def refuse_other(model: str, found: WeightsIdentity, wanted: Mapping[str, str | None], owner: str) -> None:
-    """InvalidInput where a hash of ``found`` is not the one ``wanted`` of that name, if there is one. owner: of those."""
+    """InvalidInput where a hash of ``found`` is not the one ``wanted`` of that name, if there is one; of ``owner``."""
     kinds = {
         "weights_sha256": "other weights",
         "config_sha256": "another configuration",

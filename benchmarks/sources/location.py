@@ -36,7 +36,7 @@ class Location:
         return [] if self.mirror is None else [Path(part) for part in str(self.mirror).split(os.pathsep)]
 
     def mirrored(self, kind: str, name: str) -> Path:
-        """The folder that the mirror has for a hub id. kind: "datasets" or "models"."""
+        """The folder that the mirror has for a hub id among its "datasets" or "models", the ``kind``."""
         for mirror in self._mirrors:
             if name and (mirror / kind / name).is_dir():
                 return mirror / kind / name
@@ -78,6 +78,7 @@ def readable(what: str) -> Iterator[None]:
 
 
 def unreachable(kind: str, name: str, error: Exception) -> InvalidInput:
+    """What to raise where a data set or model, the ``kind``, cannot be had: in one line, with what helps."""
     return InvalidInput(
         f"cannot load {kind} {name}: {_reason(error)} (without internet, give --mirror DIR with a clone of it)"
     )

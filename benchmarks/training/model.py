@@ -44,7 +44,11 @@ class FrozenBackbone:
 def build_model(run: RunConfig, suite: Suite, source: Source, frozen_backbone: FrozenBackbone | None = None) -> TaskModel:
     """The model of a run on a suite at its start: pretrained backbone, adapters and heads from the run's seed.
 
-    frozen_backbone: where one is kept for runs that do not train it.
+    Args:
+        run: Says which model.
+        suite: Of the run.
+        source: Where the backbone is from.
+        frozen_backbone: Where one is kept for runs that do not train it.
     """
     tasks = suite.select(run.tasks)
     assert tuple(task.name for task in tasks) == run.tasks, "a task's id is its place in the suite's order"

@@ -27,7 +27,7 @@ class Rows(NamedTuple):
 
 
 def encode_rows(study: Study, tokenizer: PreTrainedTokenizerBase, mode: AnswerMode, max_length: int, with_dev: bool) -> Rows:
-    """The rows of a study's runs. with_dev: those set apart from training too."""
+    """The rows of a study's runs; ``with_dev`` those of the dev split too, where another is scored."""
     train, test = encode(study.data, tokenizer, mode, max_length)
     if not with_dev:
         return Rows(train, test, features_for(study.data, mode, study.source, train, test))
