@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from benchmarks.records.schema import RunRecord
 from mtl_lora.errors import InvalidInput, unknown
 from reports.evidence.comparison import Comparison, compare
 from reports.evidence.differences import checked
@@ -18,16 +19,21 @@ from reports.tables.table import Table
 
 def print_short(folder: Path, suite: str | None, protocol: str | None, margin: float) -> None:
     """What the records of a suite, by a protocol, answer: a row per setting, then sentences."""
-    print(short(_settings(folder, suite, protocol, margin), margin))
+    print(short(_settings(folder, lambda records: _compared(records, suite, protocol), margin), margin))
 
 
 def print_comparison(folder: Path, first: str, second: str, suite: str | None, protocol: str | None, margin: float) -> None:
     """Everywhere that two methods, or references, have seeds in common: the first over the second, and the verdict."""
-    found = _settings(folder, suite, protocol, margin)
-    labels = list(dict.fromkeys(entry.label for setting in found for entry in setting.tests.entries))
-    for label in (first, second):
-        if label not in labels:
-            raise unknown("method", label, labels)
+
+    def of_both(records: list[RunRecord]) -> list[Comparison]:
+        there = _compared(records, suite, protocol)
+        labels = list(dict.fromkeys(entry.label for comparison in there for entry in comparison.entries))
+        for label in (first, second):
+            if label not in labels:
+                raise unknown("method", label, labels)
+        return [c for c in there if {first, second} <= {entry.label for entry in c.entries}]
+
+    found = _settings(folder, of_both, margin)
     rows = [row for setting in found for row in _row(setting, first, second)]
     if not rows:
         raise InvalidInput(f"{first} and {second} have no seed in common anywhere, or are the same or both references")
@@ -43,12 +49,18 @@ def _row(setting: Setting, first: str, second: str) -> list[list[str]]:
     return [[*own, f"{found.improvement:.2f}", str(found.seeds), str(found.plan or "")]]
 
 
-def _settings(folder: Path, suite: str | None, protocol: str | None, margin: float) -> list[Setting]:
+def _settings(folder: Path, chosen: Callable[[list[RunRecord]], list[Comparison]], margin: float) -> list[Setting]:
+    """Of the comparisons that are chosen of the records of a folder; what others answered is not read."""
     checked(margin)
-    results = Results(folder)
-    kept = sorted(compare(results.records), key=place)
-    kept = _kept(_kept(several(kept), "suite", suite), "protocol", protocol)
-    return settings(kept, [paired_tests(comparison, results, margin) for comparison in kept])
+    results = Results(folder, lambda records: [run for comparison in chosen(records) for run in comparison.records])
+    comparisons = chosen(results.records)
+    return settings(comparisons, [paired_tests(comparison, results, margin) for comparison in comparisons])
+
+
+def _compared(records: list[RunRecord], suite: str | None, protocol: str | None) -> list[Comparison]:
+    """Where several methods are compared, on a suite and by a protocol; everywhere where none is given."""
+    kept = several(sorted(compare(records), key=place))
+    return _kept(_kept(kept, "suite", suite), "protocol", protocol)
 
 
 def _kept(comparisons: Sequence[Comparison], part: str, wanted: str | None) -> list[Comparison]:

@@ -42,11 +42,13 @@ def weighted_spearman(weights: np.ndarray, labels: np.ndarray, predictions: np.n
     """Of ranks: each drawn row has one, and their mean is the same for labels and predictions."""
     middle = (weights.sum(1, keepdims=True) + 1) / 2
     x = _ranks(weights, labels[:, 0]) - middle
-    weighted, spread = weights * x, (weights * x * x).sum(1)
+    weighted = weights * x
+    spread = np.einsum("bn,bn->b", weighted, x)
     found = []
     for values in predictions.T:
         y = _ranks(weights, values) - middle
-        found.append(ratio((weighted * y).sum(1), np.sqrt(spread * (weights * y * y).sum(1))))
+        both, own = np.einsum("bn,bn->b", weighted, y), np.einsum("bn,bn,bn->b", weights, y, y)
+        found.append(ratio(both, np.sqrt(spread * own)))
     return np.stack(found, axis=1)
 
 

@@ -21,9 +21,13 @@ NOT_SUITES = ("spec", "task", "rules", "credits", "own")
 
 def all_suites() -> dict[str, Suite]:
     """Every suite of this package by its name."""
-    names = [module.name for module in pkgutil.iter_modules(__path__) if module.name not in NOT_SUITES]
-    found = [_suite(name) for name in names]
-    return {suite.name: suite for suite in found}
+    return {suite.name: suite for suite in map(_suite, _files(tuple(__path__)))}
+
+
+@cache
+def _files(path: tuple[str, ...]) -> list[str]:
+    """The names of the files of suites in folders: they are looked for once."""
+    return [module.name for module in pkgutil.iter_modules(path) if module.name not in NOT_SUITES]
 
 
 @cache

@@ -36,6 +36,9 @@ class Results:
         self._diagnoses: dict[str, Diagnosis | None] = {}
         self.failures: list[FailureRecord] = []
         records = list(self._read())
+        nothing = InvalidInput(f"no run records in {folder / 'runs'}: `mtl-lora run` makes them")
+        if not records:
+            raise nothing
         kept = {record.id for record in wanted([record for _, record in records])}
         self._answers: dict[str, Answers] = {}
         for store, record in records:
@@ -49,8 +52,8 @@ class Results:
         self.records = [own.record for own in self._answers.values()]
         every: list[Record] = [*self.failures, *self.records]
         self._by_id = {record.id: record for record in every}
-        if not self.records:
-            raise InvalidInput(f"no run records in {folder / 'runs'}: `mtl-lora run` makes them")
+        if kept and not self.records:
+            raise nothing
 
     def find(self, run: str) -> Record | None:
         """The record of a run that finished, diverged or failed, or None."""

@@ -266,6 +266,16 @@ def test_two_methods_in_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture
         assert capsys.readouterr().err == f"mtl-lora: {message}\n"
 
 
+def test_two_methods_need_no_answers_of_others(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    study(tmp_path, {"lora": {0: 0.5, 1: 0.51}, "dora": {0: 0.7, 1: 0.71}})
+    (tmp_path / "other" / "runs").mkdir(parents=True)
+    shutil.copy(next(RESULTS.glob("quick/runs/*.json")), tmp_path / "other" / "runs")  # without its predictions
+    assert mtl_lora("compare", "dora", "lora", "--results", tmp_path) == 0
+    assert capsys.readouterr().err == ""
+    assert mtl_lora("report", "--results", tmp_path) == 0
+    assert "predictions.parquet is missing" in capsys.readouterr().err
+
+
 @pytest.fixture(scope="module")
 def commonsense() -> Comparison:
     own = [c for c in compare(Results(RESULTS).records) if c.config.suite == "commonsense"]
