@@ -150,7 +150,7 @@ class Study:
     def trained_parameters(self, run: RunConfig) -> int:
         """Of a run's adapters of all tasks, or of the base where that is trained; heads are not counted."""
         method = self.fit((run.method.label, run.budget), run.candidate.value if run.method.knob else None).method
-        return self.base_parameters if method.trains_base else method.count(self.arms.dims, self.arms.tasks)
+        return self.skeleton.base_parameters if method.trains_base else method.count(self.arms.dims, self.arms.tasks)
 
     def _choice(self, arm: Arm) -> MethodChoice:
         return next(choice for choice in self.methods if choice.label == arm[0])
