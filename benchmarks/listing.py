@@ -66,25 +66,25 @@ def listing(suite: str | None = None) -> Listing:
     }
 
 
-def lines(found: Listing) -> Iterator[str]:
+def lines(listing: Listing) -> Iterator[str]:
     """The listing for a person; the data of a suite once for tasks that share it."""
     yield "suites"
-    for suite in found["suites"]:
+    for suite in listing["suites"]:
         yield f"  {suite['name']:<14} {suite['summary']}"
         for task in suite["tasks"]:
             yield f"    {task['name']:<16} {task['summary']} [{', '.join(task['metrics'])}]"
         for licence, citation in dict.fromkeys((task["licence"], task["citation"]) for task in suite["tasks"]):
             yield f"    data: {citation}; licence: {licence}"
     entries = (
-        ("methods", found["methods"]),
-        ("methods beyond the paper (--methods beyond)", found["methods_beyond_the_paper"]),
-        ("answer modes", found["answer_modes"]),
-        ("presets", found["presets"]),
-        ("presets for suites on pictures", found["presets_for_pictures"]),
+        ("methods", listing["methods"]),
+        ("methods beyond the paper (--methods beyond)", listing["methods_beyond_the_paper"]),
+        ("answer modes", listing["answer_modes"]),
+        ("presets", listing["presets"]),
+        ("presets for suites on pictures", listing["presets_for_pictures"]),
     )
-    for title, own in entries:
+    for title, listed in entries:
         yield title
-        for entry in own:
+        for entry in listed:
             settings = ", ".join(f"{name}={value}" for name, value in entry["settings"].items())
             yield f"  {entry['name']:<15} {entry['summary']}{f'; settings {settings}' if settings else ''}"
 

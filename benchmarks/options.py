@@ -29,13 +29,13 @@ def with_options(*kinds: type) -> Callable[[Callable[..., None]], Callable[..., 
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         fields = [[*inspect.signature(kind, eval_str=True).parameters.values()] for kind in kinds]
-        own = [*inspect.signature(command, eval_str=True).parameters.values()][len(kinds) :]
+        others = [*inspect.signature(command, eval_str=True).parameters.values()][len(kinds) :]
 
         def wrapped(**given: Any) -> None:
             made = [kind(**{f.name: given.pop(f.name) for f in of}) for kind, of in zip(kinds, fields, strict=True)]
             command(*made, **given)
 
-        by_name = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for of in [*fields, own] for p in of]  # in any order
+        by_name = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for of in [*fields, others] for p in of]  # in any order
         wrapped.__signature__ = inspect.Signature(by_name)  # type: ignore[attr-defined] # typeshed lacks it
         wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
         return wrapped

@@ -42,6 +42,6 @@ def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     for module in _MODULES:
-        found = vars(import_module(f"{__name__}.{module}"))
-        globals().update({public: found[public] for public in __all__ if public in found})
+        names = vars(import_module(f"{__name__}.{module}"))
+        globals().update({public: names[public] for public in __all__ if public in names})
     return globals()[name]

@@ -103,10 +103,11 @@ def nearest_budgets(sizes: Sequence[Sequence[int]], budget: int) -> list[int]:
         budget: In trained parameters.
     """
 
-    def met(wanted: int, own: Sequence[int]) -> bool:
-        place = bisect_left(own, wanted)
-        return any(abs(size / wanted - 1) <= CLOSE for size in own[max(place - 1, 0) : place + 1])
+    def met(wanted: int, ascending: Sequence[int]) -> bool:
+        place = bisect_left(ascending, wanted)
+        return any(abs(size / wanted - 1) <= CLOSE for size in ascending[max(place - 1, 0) : place + 1])
 
-    suit = sorted(size for size in {size for own in sizes for size in own} if all(met(size, own) for own in sizes))
+    every = sorted({size for ascending in sizes for size in ascending})
+    suit = [size for size in every if all(met(size, ascending) for ascending in sizes)]
     place = bisect_left(suit, budget)
     return suit[max(place - 1, 0) : place + 1]

@@ -138,12 +138,12 @@ def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 def _description(path: Path | str, metadata: dict[str, str]) -> dict[str, Any]:
     """What :func:`describe` said when the file was written."""
-    found = metadata.get("format", "")
-    if not found.startswith(FORMAT[:-1]):
+    written = metadata.get("format", "")
+    if not written.startswith(FORMAT[:-1]):
         raise InvalidInput(f"{path} holds no trained tensors of this format ({FORMAT})")
-    if found != FORMAT:
+    if written != FORMAT:
         raise InvalidInput(
-            f"{path} is of format {found!r}, which knew too little of its base model to be checked; "
+            f"{path} is of format {written!r}, which knew too little of its base model to be checked; "
             f"this version reads {FORMAT!r}: train again"
         )
     try:

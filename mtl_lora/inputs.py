@@ -41,8 +41,8 @@ def as_forward(base: Any, samples: int, inputs: Tensor | None = None, **kwargs: 
 def with_inputs_of(base: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
     """``forward`` with the signature of the base model's and task_ids: transformers' Trainer keeps the columns of a data set
     that are named there."""
-    own = [p.replace(annotation=inspect.Parameter.empty) for p in inspect.signature(base.forward).parameters.values()]
+    inputs = [p.replace(annotation=inspect.Parameter.empty) for p in inspect.signature(base.forward).parameters.values()]
     ids = inspect.Parameter("task_ids", inspect.Parameter.KEYWORD_ONLY, default=None)
     known = partial(forward)
-    known.__signature__ = inspect.Signature(sorted([*own, ids], key=lambda p: p.kind))  # type: ignore[attr-defined]
+    known.__signature__ = inspect.Signature(sorted([*inputs, ids], key=lambda p: p.kind))  # type: ignore[attr-defined]
     return known

@@ -124,8 +124,10 @@ class AdaptedModel(Adapted):
 
     def adapter_parameters(self) -> dict[str, nn.Parameter]:
         """The adapters' tensors by name: what is optimised, saved and counted."""
-        own = {id(p) for module in (self.shared, *(layer.adapter for _, layer in self.layers())) for p in module.values()}
-        return {name: parameter for name, parameter in self.named_parameters() if id(parameter) in own}
+        adapters = {
+            id(p) for module in (self.shared, *(layer.adapter for _, layer in self.layers())) for p in module.values()
+        }
+        return {name: parameter for name, parameter in self.named_parameters() if id(parameter) in adapters}
 
     def rate_factors(self) -> dict[str, float]:
         """How many times the learning rate each of the adapters' tensors gets, by the names of adapter_parameters."""

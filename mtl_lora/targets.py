@@ -27,17 +27,17 @@ def target_layers(model: nn.Module, targets: Sequence[str] | str) -> dict[str, n
     linear = {name: module for name, module in modules.items() if _is_linear(module) and not _bypassed(name, modules)}
     if targets == [ALL_LINEAR]:
         inside = _inside(model)
-        found = {name for name, module in linear.items() if module in inside}
-        if not found:
+        names = {name for name, module in linear.items() if module in inside}
+        if not names:
             unfit = f" ({what})" if (what := left_out(model)) else ""
             raise InvalidInput(f"{type(model).__name__} has no linear layer that can be adapted{unfit}")
     else:
-        found = _named(model, modules, linear, targets)
-    for name in found:
+        names = _named(model, modules, linear, targets)
+    for name in names:
         users = [other for other, p in model.named_parameters(remove_duplicate=False) if p is linear[name].weight]
         if len(users) > 1:
             raise InvalidInput(f"target module {name} shares its weight ({', '.join(users)}) and cannot be adapted")
-    return {name: linear[name] for name in linear if name in found}
+    return {name: linear[name] for name in linear if name in names}
 
 
 def target_dims(model: nn.Module, targets: Sequence[str] | str) -> list[tuple[int, int]]:
@@ -115,7 +115,7 @@ def _named(
 ) -> set[str]:
     known = ", ".join(sorted({name.rpartition(".")[2] for name in linear}))
     hint = f"its linear layers: {known}" if known else "it has no linear layer"
-    found = set()
+    names = set()
     for target in targets:
         named = [name for name in modules if name == target or name.endswith(f".{target}")]
         refused = next((name for name in named if name not in linear), None)
@@ -124,10 +124,10 @@ def _named(
             raise InvalidInput(f"target module {target!r}: {refused} is a {kind}; adapted are torch.nn.Linear and Conv1D")
         if not named:
             raise InvalidInput(f"target module {target!r} is not in {type(model).__name__}; {hint} (or {ALL_LINEAR})")
-        found.update(named)
-    if not found:
+        names.update(named)
+    if not names:
         raise InvalidInput(f"no target modules given for {type(model).__name__}; {hint} (or {ALL_LINEAR})")
-    return found
+    return names
 
 
 def _bypassed(name: str, modules: Mapping[str, nn.Module]) -> str | None:

@@ -37,17 +37,17 @@ def gradients(model: TaskModel, study: Study) -> dict[str, Tensor]:
     """For each task, the gradient of its mean loss over the scored rows with respect to all adapters, as one vector."""
     tokenizer = study.source.tokenizer(study.backbone.id, study.backbone.revision)
     _, test = encode(study.data, tokenizer, study.mode, study.backbone.max_length)
-    found = {}
+    by_task = {}
     for index, data in enumerate(study.data):
         rows = test.select([i for i, task in enumerate(test["task_ids"]) if task == index])
-        found[data.task.name] = gradient(model, list(rows), Collator(study.mode, tokenizer))
-    return found
+        by_task[data.task.name] = gradient(model, list(rows), Collator(study.mode, tokenizer))
+    return by_task
 
 
-def cosines(found: dict[str, Tensor]) -> dict[str, float]:
+def cosines(gradients_of: dict[str, Tensor]) -> dict[str, float]:
     """For each form, the cosine between its two readers' gradients."""
-    forms = dict.fromkeys(name.rpartition("-")[0] for name in found)
-    pairs = {form: [found[f"{form}-{reader}"] for reader in READERS] for form in forms}
+    forms = dict.fromkeys(name.rpartition("-")[0] for name in gradients_of)
+    pairs = {form: [gradients_of[f"{form}-{reader}"] for reader in READERS] for form in forms}
     return {form: torch.cosine_similarity(pair[0], pair[1], dim=0).item() for form, pair in pairs.items()}
 
 
@@ -88,8 +88,8 @@ def _summary(rows: list[dict]) -> list[dict[str, str]]:
     for stage in dict.fromkeys(row["stage"] for row in rows):
         line = {"gradients": stage}
         for conflict in dict.fromkeys(row["conflict"] for row in rows):
-            own = [float(r["cosine"]) for r in rows if (r["stage"], r["conflict"]) == (stage, conflict)]
-            line[f"conflict {conflict:g}"] = f"{statistics.mean(own):+.2f}" if own else ""
+            values = [float(r["cosine"]) for r in rows if (r["stage"], r["conflict"]) == (stage, conflict)]
+            line[f"conflict {conflict:g}"] = f"{statistics.mean(values):+.2f}" if values else ""
         table.append(line)
     return table
 

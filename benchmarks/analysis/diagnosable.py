@@ -19,7 +19,7 @@ def runs_to_diagnose(store: RunStore, run_ids: Sequence[str]) -> list[RunConfig]
     looked into, with a line for what cannot."""
     if run_ids:
         return [_named(store, run_id) for run_id in dict.fromkeys(run_ids)]
-    found, skipped = [], Counter[str]()
+    runs, skipped = [], Counter[str]()
     for record in store.readable():
         if not isinstance(record, RunRecord) or record.config.stage == "trial":
             continue
@@ -27,14 +27,14 @@ def runs_to_diagnose(store: RunStore, run_ids: Sequence[str]) -> list[RunConfig]
         if why is None and not store.trained_path(record.id).exists():
             why = "without their trained tensors"
         if why is None:
-            found.append(record.config)
+            runs.append(record.config)
         else:
             skipped[why] += 1
-    if not found:
+    if not runs:
         raise InvalidInput(f"{store.folder / 'runs'} holds no run of an adapter with its trained tensors beside it")
     for why, count in skipped.items():
         print(f"skipped: {count} runs {why}", file=sys.stderr)
-    return found
+    return runs
 
 
 def _named(store: RunStore, run_id: str) -> RunConfig:

@@ -71,7 +71,9 @@ def diagnose(finished: FinishedRun, load: Callable[..., TaskData]) -> dict[str, 
     model.float()  # on an accelerator the backbone may be held in half precision
     layers = dict(model.backbone.layers())
     factors, middle = {name: wide(layer.factors()) for name, layer in layers.items()}, list(layers)[len(layers) // 2]
-    own = of_mtl_lora(layers, build_model(run, finished.suite, finished.source)) if run.method.name == MTLLoRA.name else {}
+    of_method = (
+        of_mtl_lora(layers, build_model(run, finished.suite, finished.source)) if run.method.name == MTLLoRA.name else {}
+    )
     gradients = torch.stack([gradient(model, rows, batch) for rows in trained.values()]).double()
     inputs = {task: mean_inputs(model, layers[middle], rows, batch) for task, rows in trained.items()}
     return {
@@ -82,7 +84,7 @@ def diagnose(finished: FinishedRun, load: Callable[..., TaskData]) -> dict[str, 
         "layers": list(layers),
         "gradient_cosine": cosines(gradients @ gradients.T),
         "update_overlap": update_overlap(list(factors.values()), len(run.tasks)),
-        **own,
+        **of_method,
         "separation": {"layer": middle, **separation(factors[middle], inputs)},
         "inference": cost,
         "environment": plain(environment()),
@@ -116,9 +118,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Tensor):
         return _plain(value.tolist())
     if isinstance(value, dict):
-        return {name: _plain(own) for name, own in value.items()}
+        return {name: _plain(part) for name, part in value.items()}
     if isinstance(value, list):
-        return [_plain(own) for own in value]
+        return [_plain(part) for part in value]
     if isinstance(value, float):
         return None if math.isnan(value) else float(f"{value:.6g}")
     return value

@@ -82,12 +82,12 @@ def separation(factors: Factors, inputs: dict[str, Tensor]) -> dict[str, Any]:
 
 def scatter(vectors: dict[str, Tensor]) -> dict[str, Any]:
     """The vectors (rows, width) of each task in the plane where all of them spread most, and the silhouette of tasks."""
-    together, sizes = torch.cat(list(vectors.values())), [len(own) for own in vectors.values()]
+    together, sizes = torch.cat(list(vectors.values())), [len(part) for part in vectors.values()]
     points, explained = plane(together)
     owners = np.repeat(np.arange(len(sizes)), sizes)
     defined = 1 < len(sizes) < len(together)
     return {
-        "points": {task: own[:POINTS] for task, own in zip(vectors, points.split(sizes), strict=True)},
+        "points": {task: part[:POINTS] for task, part in zip(vectors, points.split(sizes), strict=True)},
         "explained": explained,
         "silhouette": float(silhouette_score(together.numpy(), owners)) if defined else None,
     }

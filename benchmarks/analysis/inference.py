@@ -65,10 +65,10 @@ class FinishedRun:
 
     def task(self, name: str) -> Task:
         """The task of that name, or InvalidInput that lists the run's."""
-        found = {task.name: task for task in self.model.tasks}
-        if name not in found:
-            raise unknown("task of this run", name, found)
-        return found[name]
+        known = {task.name: task for task in self.model.tasks}
+        if name not in known:
+            raise unknown("task of this run", name, known)
+        return known[name]
 
     @torch.no_grad()
     def predict(self, task: Task, lines: Iterable[str]) -> Iterator[str]:

@@ -61,7 +61,7 @@ def mean_inputs(model: TaskModel, layer: AdaptedLinear, rows: list[dict[str, Any
     with model.backbone.base.register_forward_pre_hook(note, with_kwargs=True), layer.register_forward_pre_hook(keep):
         for part in _parts(rows, 1 if alone else AT_ONCE):
             model(**batch(part))
-            total, count = (torch.cat(own).unflatten(0, (len(part), -1)).sum(1) for own in (sums, counts))
+            total, count = (torch.cat(parts).unflatten(0, (len(part), -1)).sum(1) for parts in (sums, counts))
             means.append(total / count[:, None])
             sums.clear()
             counts.clear()
@@ -72,12 +72,12 @@ def mean_inputs(model: TaskModel, layer: AdaptedLinear, rows: list[dict[str, Any
 def inference(finished: FinishedRun, batch: dict[str, Tensor]) -> dict[str, Any]:
     """Milliseconds of a forward pass over a batch of the first task, as rows are scored: by the backbone without adapters,
     by the model as it was trained, and with the task merged. In turn, so that a slow moment hits all alike."""
-    run, own = finished.run, finished.model
-    device, task = next(own.parameters()).device, run.tasks[0]
+    run, trained = finished.run, finished.model
+    device, task = next(trained.parameters()).device, run.tasks[0]
     untouched = replace(run, method=MethodConfig(HeadsOnly.name, HeadsOnly.name, settings={}))
     base = build_model(untouched, finished.suite, finished.source).to(device).eval()
     base.backbone.unload(task)
-    for model in (base, own):  # whoever writes, writes as much
+    for model in (base, trained):  # whoever writes, writes as much
         writing = getattr(model.backbone.base, "generation_config", None)
         if writing is not None:
             writing.min_new_tokens = writing.max_new_tokens
@@ -85,10 +85,10 @@ def inference(finished: FinishedRun, batch: dict[str, Tensor]) -> dict[str, Any]
     with torch.autocast(device.type, torch.bfloat16, enabled=run.precision == "bfloat16"):
         for _ in range(WARM_UP + ROUNDS):
             seconds["base"].append(_seconds(base, batch))
-            seconds["unmerged"].append(_seconds(own, batch))
-            own.backbone.merge(task)
-            seconds["merged"].append(_seconds(own, batch))
-            own.backbone.unmerge()
+            seconds["unmerged"].append(_seconds(trained, batch))
+            trained.backbone.merge(task)
+            seconds["merged"].append(_seconds(trained, batch))
+            trained.backbone.unmerge()
     timed = {name: values[WARM_UP:] for name, values in seconds.items()}
     return {
         "rows": len(batch["task_ids"]),

@@ -35,8 +35,8 @@ def plan(options: StudyOptions, results: Results = RESULTS, as_json: AsJson = Fa
     from benchmarks.records.store import RunStore
 
     asked = studies(options, weights=False)
-    found = planned(asked, RunStore(results))
-    print(json.dumps(dataclasses.asdict(found), indent=1) if as_json else text(found, asked[0]))
+    plan = planned(asked, RunStore(results))
+    print(json.dumps(dataclasses.asdict(plan), indent=1) if as_json else text(plan, asked[0]))
 
 
 @app.command()
@@ -99,5 +99,5 @@ def status(options: StudyOptions, results: Results = RESULTS, as_json: AsJson = 
 
     asked, store = studies(options), RunStore(results)
     runs = known_runs(asked, store) if asked[0].tuning else [job.run for job in jobs_of(asked)]
-    found = grid_status(runs, store)
-    print(json.dumps(dataclasses.asdict(found), indent=1) if as_json else "\n".join(found.lines()))
+    status = grid_status(runs, store)
+    print(json.dumps(dataclasses.asdict(status), indent=1) if as_json else "\n".join(status.lines()))

@@ -26,8 +26,8 @@ def list_everything(
     from benchmarks.listing import lines, listing
 
     load_plugins(plugin)
-    found = listing(suite)
-    print(json.dumps(found, indent=1) if as_json else "\n".join(lines(found)))
+    everything = listing(suite)
+    print(json.dumps(everything, indent=1) if as_json else "\n".join(lines(everything)))
 
 
 @app.command()

@@ -72,13 +72,13 @@ def _refuse_other_than_texts(values: Iterable[Any], name: str | None, origin: st
 
 
 def _choices(task: Task, rows: Dataset, origin: str) -> Dataset:
-    found = []
+    choices = []
     for row, (text, answer) in enumerate(zip(rows["text"], rows["label"], strict=True)):
         try:
-            found.append({"text": text, **read_choice(text, answer, task.labels)._asdict()})
+            choices.append({"text": text, **read_choice(text, answer, task.labels)._asdict()})
         except ValueError as error:
             raise InvalidInput(f"{origin}, row {row}: {error}") from error
-    return Dataset.from_list(found)
+    return Dataset.from_list(choices)
 
 
 def key_in_rows(origin: str, row: int, column: str) -> str:
@@ -98,10 +98,10 @@ def _answered(task: Task, rows: Dataset, origin: str) -> Dataset:
     answers = []
     for row, label in enumerate(rows["label"]):
         several = label if isinstance(label, list) else [label]
-        found = [one.get("answer") if isinstance(one, dict) else one for one in several]
-        if not found or not all(isinstance(answer, str) and answer.strip() for answer in found):
+        texts = [one.get("answer") if isinstance(one, dict) else one for one in several]
+        if not texts or not all(isinstance(answer, str) and answer.strip() for answer in texts):
             raise InvalidInput(f"{origin}, row {row}: {task.label_column} is {label!r}, not a text")
-        answers.append(found)
+        answers.append(texts)
     return rows.remove_columns("label").add_column("answers", answers)
 
 

@@ -124,9 +124,9 @@ def _label_column(file: Path, rows: Dataset, undecided: list[str]) -> str:
             return lower[known]
     if len(rows.column_names) < 2:
         raise InvalidInput(f"{file} has the one column {rows.column_names[0]}: a task needs something to read and a label")
-    found = min(rows.column_names, key=lambda name: len({str(value) for value in rows[name]}))
-    undecided.append(f"{file}: no column is called {LABELS[0]}; label_column is {found}, which has the fewest values")
-    return found
+    column = min(rows.column_names, key=lambda name: len({str(value) for value in rows[name]}))
+    undecided.append(f"{file}: no column is called {LABELS[0]}; label_column is {column}, which has the fewest values")
+    return column
 
 
 def _inputs(file: Path, rows: Dataset, label: str, undecided: list[str]) -> list[str]:

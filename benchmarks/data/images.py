@@ -66,8 +66,8 @@ class PictureBook:
                     raise InvalidInput(f"{self.origin}, row {number}: no picture {key!r} is among the {len(self.pictures)}")
                 if key not in hashes:
                     hashes[key] = hashlib.sha256(self.pictures[key].content()).hexdigest()
-        found = [[hashes[key] for key in keys] for keys in rows["pictures"]]
-        replaced = rows.remove_columns("pictures").add_column("pictures", found)
+        contents = [[hashes[key] for key in keys] for keys in rows["pictures"]]
+        replaced = rows.remove_columns("pictures").add_column("pictures", contents)
         return replaced, {content: self.pictures[key] for key, content in hashes.items()}
 
 

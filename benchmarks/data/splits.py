@@ -87,7 +87,7 @@ def _splits(task: Task, source: Source) -> tuple[Dataset, Dataset]:
     rows = read(task.train_split)
     columns = [rows[name] for name in ("query",) if name in rows.column_names]
     columns = columns or [rows[name] for name in ("text", "text_pair") if name in rows.column_names]
-    tested = np.array([stable_hash("\n".join(own)) % TESTED == 0 for own in zip(*columns, strict=True)])
+    tested = np.array([stable_hash("\n".join(texts)) % TESTED == 0 for texts in zip(*columns, strict=True)])
     return rows.select(np.flatnonzero(~tested)), rows.select(np.flatnonzero(tested))
 
 
@@ -113,15 +113,15 @@ def _trainable(pool: Dataset, test: Dataset, dev: np.ndarray) -> np.ndarray:
     trainable = ~np.isin(np.arange(len(pool)), dev)
     subjects, tested = _subjects(pool), _subjects(test)
     if subjects is not None and tested is not None:
-        scored = {subject for own in [*tested, *(subjects[row] for row in dev)] for subject in own}
-        trainable &= [scored.isdisjoint(own) for own in subjects]
+        scored = {subject for about in [*tested, *(subjects[row] for row in dev)] for subject in about}
+        trainable &= [scored.isdisjoint(about) for about in subjects]
     return trainable
 
 
 def _one_an_answer(rows: Dataset) -> Dataset:
     """A row for each of the answers of a row."""
     places = np.repeat(np.arange(len(rows)), [len(answers) for answers in rows["answers"]])
-    answers = [[answer] for own in rows["answers"] for answer in own]
+    answers = [[answer] for texts in rows["answers"] for answer in texts]
     return rows.select(places).remove_columns("answers").add_column("answers", answers)
 
 
@@ -129,8 +129,8 @@ def _one_a_picture(rows: Dataset) -> Dataset:
     """The first row of each picture, with the answers of all of them."""
     answers: dict[tuple[str, ...], list[str]] = {}
     first: dict[tuple[str, ...], int] = {}
-    for place, (subject, own) in enumerate(zip(map(tuple, rows["pictures"]), rows["answers"], strict=True)):
-        answers.setdefault(subject, []).extend(own)
+    for place, (subject, texts) in enumerate(zip(map(tuple, rows["pictures"]), rows["answers"], strict=True)):
+        answers.setdefault(subject, []).extend(texts)
         first.setdefault(subject, place)
     return rows.select(first.values()).remove_columns("answers").add_column("answers", list(answers.values()))
 

@@ -29,8 +29,8 @@ def jobs_of(studies: Sequence[Study]) -> list[Job]:
 
 def shard_of(jobs: Sequence[Job], shard: str) -> list[Job]:
     """Every n-th job from the i-th on, for shard "i/n"."""
-    found = re.fullmatch(r"(\d+)/(\d+)", shard, re.ASCII)
-    place, shards = map(int, found.groups()) if found else (0, 0)
+    match = re.fullmatch(r"(\d+)/(\d+)", shard, re.ASCII)
+    place, shards = map(int, match.groups()) if match else (0, 0)
     if not 1 <= place <= shards:
         raise InvalidInput(f"--shard is one of 1/n to n/n, not {shard!r}")
     return list(jobs[place - 1 :: shards])

@@ -70,8 +70,8 @@ def plan(studies: Sequence[Study], store: RunStore) -> Plan:
     """What ``run`` with the same options would do."""
     first = studies[0]
     stages = {arm: _stages(arm, studies, store) for arm in first.fits}
-    seconds = seconds_a_run(first, store) if any(left for own in stages.values() for _, left in own.values()) else None
-    arms = [_arm(first, arm, own, seconds) for arm, own in stages.items()]
+    seconds = seconds_a_run(first, store) if any(left for runs in stages.values() for _, left in runs.values()) else None
+    arms = [_arm(first, arm, runs, seconds) for arm, runs in stages.items()]
     return Plan(
         suite=first.suite.name,
         backbone=first.backbone.id,

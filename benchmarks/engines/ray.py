@@ -113,11 +113,11 @@ class Ray(Engine):
 
     def _sent(self, study: Study) -> ray.ObjectRef:
         """The study without its rows: every node reads its own, where its source lies on that node."""
-        found = next((reference for other, reference in self.studies if other is study), None)
-        if found is None:
-            found = ray.put(dataclasses.replace(study))
-            self.studies.append((study, found))
-        return found
+        sent = next((reference for other, reference in self.studies if other is study), None)
+        if sent is None:
+            sent = ray.put(dataclasses.replace(study))
+            self.studies.append((study, sent))
+        return sent
 
     def _received(self, started: _Started, task: ray.ObjectRef) -> Ended:
         """What a task has given. The first one that has files ends its run; of several, the others have none."""

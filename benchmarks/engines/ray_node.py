@@ -66,7 +66,7 @@ def do(
     if execution.devices > 1:
         _meet(board, meeting, place, execution.devices)
     study = _as_known(study)
-    rows = {own.task.name: own.fingerprint for own in study.data}
+    rows = {data.task.name: data.fingerprint for data in study.data}
     if rows != run.data:
         other = next(name for name in run.data if rows.get(name) != run.data[name])
         raise InvalidInput(f"node {ray.util.get_node_ip_address()} has other rows of task {other}")

@@ -82,10 +82,10 @@ class Arms:
 
     def _largest(self, fits: Mapping[Arm, Fit], budget: int) -> int:
         """Parameters of the largest adapter of a budget, all tasks together."""
-        own = [fit.method for (_, size), fit in fits.items() if size == budget and fit.method.name != LARGER]
-        if not own:
+        methods = [fit.method for (_, size), fit in fits.items() if size == budget and fit.method.name != LARGER]
+        if not methods:
             raise InvalidInput(f"{LARGER} has the size of the largest other adapter: name other methods with it")
-        return max(method.count(self.dims, self.tasks) for method in own)
+        return max(method.count(self.dims, self.tasks) for method in methods)
 
     def _settings(self, choice: MethodChoice) -> dict[str, Any]:
         return {"dropout": self.recipe.dropout, **choice.settings}

@@ -59,13 +59,15 @@ def _registered(*files: Path) -> dict[str, Listed]:
     """The classes in these files that have a name and a summary; what they inherit from classes there is theirs too."""
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in files]
     classes = {node.name: node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)}
-    found = {}
+    listed = {}
     for node in classes.values():
-        own = dict(_literals(node, fields=False))
-        if isinstance(own.get("name"), str):
+        values = dict(_literals(node, fields=False))
+        if isinstance(values.get("name"), str):
             settings = {name: value for base in _line(node, classes) for name, value in _literals(base, fields=True)}
-            found[str(own["name"])] = Listed(str(own["summary"]), {n: v for n, v in settings.items() if n not in SHARED})
-    return found
+            listed[str(values["name"])] = Listed(
+                str(values["summary"]), {n: v for n, v in settings.items() if n not in SHARED}
+            )
+    return listed
 
 
 def _line(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> Iterator[ast.ClassDef]:

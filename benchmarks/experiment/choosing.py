@@ -83,8 +83,8 @@ def by_candidate(trials: Iterable[Trial]) -> dict[Candidate, list[Trial]]:
 
 def means_of(tried: Mapping[Candidate, Sequence[Trial]]) -> dict[Candidate, float]:
     """The mean score of each candidate, but for those of which a trial diverged."""
-    scores = {candidate: [trial.score for trial in own if trial.score is not None] for candidate, own in tried.items()}
-    return {candidate: statistics.fmean(own) for candidate, own in scores.items() if len(own) == len(tried[candidate])}
+    scores = {candidate: [trial.score for trial in trials if trial.score is not None] for candidate, trials in tried.items()}
+    return {candidate: statistics.fmean(told) for candidate, told in scores.items() if len(told) == len(tried[candidate])}
 
 
 def trial_of(record: Record) -> Trial:
@@ -107,15 +107,15 @@ def verify(record: RunRecord, find: Callable[[str], Record | None]) -> None:
     if choice is None:
         return
     for trial in choice.trials:
-        found = find(trial.id)
-        if found is None:
+        tried = find(trial.id)
+        if tried is None:
             raise InvalidInput(f"{title} has its learning rate by trial {trial.id}, whose record is missing")
-        if _compared(found.config) != _compared(record.config) or found.config.stage != "trial":
+        if _compared(tried.config) != _compared(record.config) or tried.config.stage != "trial":
             raise InvalidInput(
-                f"{title} has its learning rate by trial {trial.id}, which is of {found.config.suite}, "
-                f"{found.config.title}: trials are of the same suite, data, method and recipe"
+                f"{title} has its learning rate by trial {trial.id}, which is of {tried.config.suite}, "
+                f"{tried.config.title}: trials are of the same suite, data, method and recipe"
             )
-        if trial_of(found) != trial:
+        if trial_of(tried) != trial:
             raise InvalidInput(f"{title} has its learning rate by trial {trial.id}, whose record says otherwise")
     ruled = choose(choice.trials, choice.budget).candidate
     if not ruled == choice.candidate == record.config.candidate:
@@ -138,10 +138,10 @@ def _check_halving(trials: Iterable[Trial], budget: int) -> None:
     rates = tuple({trial.learning_rate: None for trial in so_far})
     grid = Tuning(rates, tuple(by_seed), values=len(so_far) // len(rates), budget=budget)
     sizes = [size for _, size in grid.rounds[1:]]
-    for own, size in zip(others, [*sizes, *[0] * len(others)], strict=False):
-        if set(by_candidate(own)) != set(better(so_far, size)):
+    for tried, size in zip(others, [*sizes, *[0] * len(others)], strict=False):
+        if set(by_candidate(tried)) != set(better(so_far, size)):
             raise InvalidInput(f"trials are not those of halving by a budget of {budget}: no rate can be chosen")
-        so_far = [*so_far, *own]
+        so_far = [*so_far, *tried]
 
 
 def _compared(run: RunConfig) -> RunConfig:
@@ -149,7 +149,7 @@ def _compared(run: RunConfig) -> RunConfig:
     knob = run.method.knob
     free = {knob, "rank", "alpha"} if knob else set()
     settings = {name: value for name, value in run.method.settings.items() if name not in free}
-    own = [name for name in ("learning_rate", knob) if name and name not in run.method.settings]
-    recipe = run.recipe.with_values(dict.fromkeys(own, 1.0))
+    tuned = [name for name in ("learning_rate", knob) if name and name not in run.method.settings]
+    recipe = run.recipe.with_values(dict.fromkeys(tuned, 1.0))
     method = dataclasses.replace(run.method, choice=None, settings=settings)
     return dataclasses.replace(run, recipe=recipe, method=method, split="", data={}, seed=0, stage=None)

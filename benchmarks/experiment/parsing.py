@@ -47,9 +47,9 @@ class MethodChoice:
         """With this value of its knob, under the same label; as it is with None."""
         if self.knob is None or value is None:
             return self
-        name, own = self.knob.name, {self.knob.name: value}
+        name, setting = self.knob.name, {self.knob.name: value}
         changed: dict[str, Any] = (
-            {"recipe": {**self.recipe, **own}} if name in OWN else {"settings": {**self.settings, **own}}
+            {"recipe": {**self.recipe, **setting}} if name in OWN else {"settings": {**self.settings, **setting}}
         )
         return dataclasses.replace(self, **changed)
 

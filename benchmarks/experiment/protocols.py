@@ -55,9 +55,9 @@ def released(method: str) -> Released:
 
 def as_released(method: str, recipe: Recipe, backbone: Backbone, mode: Generation) -> tuple[Recipe, Backbone, Generation]:
     """What the scripts of a method set, in place of the study's."""
-    own = released(method)
+    script = released(method)
     return (
-        dataclasses.replace(recipe, learning_rate=own.learning_rate, warmup=own.warmup),
-        dataclasses.replace(backbone, max_length=own.max_length),
-        dataclasses.replace(mode, match=own.match),
+        dataclasses.replace(recipe, learning_rate=script.learning_rate, warmup=script.warmup),
+        dataclasses.replace(backbone, max_length=script.max_length),
+        dataclasses.replace(mode, match=script.match),
     )

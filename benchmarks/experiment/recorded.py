@@ -31,7 +31,7 @@ def recorded_study(path: Path, options: StudyOptions) -> Study:
     record, source = read_record(path), Source(options.mirror, options.features)
     run, suite = record.config, recorded_suite(record)
     instead = run.method.instead or {}
-    own = {name: getattr(run.recipe, name) for name in instead}
+    recipe = {name: getattr(run.recipe, name) for name in instead}
     knob = Knob(run.method.knob, (run.candidate.value,)) if run.method.knob else None
     study = Study(
         suite=suite if run.conflict is None else suite.with_conflict(run.conflict),
@@ -40,7 +40,9 @@ def recorded_study(path: Path, options: StudyOptions) -> Study:
         recipe=run.recipe.with_values(instead),
         precision=run.precision,
         budgets=[str(run.budget or 1)],  # none matters to what trains no adapter
-        methods=[MethodChoice(run.method.label, run.method.name, run.method.settings, own, True, run.method.choice, knob)],
+        methods=[
+            MethodChoice(run.method.label, run.method.name, run.method.settings, recipe, True, run.method.choice, knob)
+        ],
         seeds=[run.seed],
         source=source,
         mode=read_answer_mode(run.answering),
@@ -61,8 +63,8 @@ def _differences(one: RunConfig, other: RunConfig) -> Iterator[str]:
     """What is not the same in two configurations."""
     left, right = plain(one), plain(other)
     for name in left.keys() | right.keys():
-        own, its = left.get(name), right.get(name)
-        if isinstance(own, dict) and isinstance(its, dict):
-            yield from (f"{name}.{part}" for part in own.keys() | its.keys() if own.get(part) != its.get(part))
-        elif own != its:
+        here, there = left.get(name), right.get(name)
+        if isinstance(here, dict) and isinstance(there, dict):
+            yield from (f"{name}.{part}" for part in here.keys() | there.keys() if here.get(part) != there.get(part))
+        elif here != there:
             yield name

@@ -67,8 +67,8 @@ def studies(options: StudyOptions, weights: bool = True) -> list[Study]:
     tuned = protocol == "tuned"
     seeds = REDUCED_SEEDS if options.reduced else TUNED_SEEDS if tuned else "0"
     mode = default_answer_mode(suite, backbone, protocol)
-    if preset.answering and type(own := read_answer_mode(preset.answering)) in answer_modes_for(suite):
-        mode = own
+    if preset.answering and type(preferred := read_answer_mode(preset.answering)) in answer_modes_for(suite):
+        mode = preferred
     if isinstance(mode, VisionLanguage) and options.backbone is not None:
         mode = dataclasses.replace(mode, end=-1)  # the preset's is a token of the preset's backbone
     methods = _methods(options, preset)

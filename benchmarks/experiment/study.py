@@ -133,15 +133,15 @@ class Study:
     @cached_property
     def _by_value(self) -> dict[tuple[Arm, Setting], Fit]:
         """Every arm with each value of its knob, which may change the rank that meets the budget."""
-        found = {}
+        fits = {}
         for arm in self.fits:
             choice = self._choice(arm)
             for value in choice.knob.values if choice.knob else ():
                 try:
-                    found[arm, value] = self.arms.fit(choice.at(value), arm[1], self.fits)
+                    fits[arm, value] = self.arms.fit(choice.at(value), arm[1], self.fits)
                 except InvalidInput as error:
                     raise InvalidInput(f"the knob of {choice.label} at {value}: {error}") from error
-        return found
+        return fits
 
     def fit(self, arm: Arm, value: Setting) -> Fit:
         """An arm with a value of its knob; None where it has no knob."""
@@ -178,8 +178,8 @@ class Study:
     def grid(self, arm: Arm, rates: Sequence[float]) -> list[Candidate]:
         """What an arm tries for these learning rates: each with every value of its knob."""
         knob = self._choice(arm).knob
-        own = [shifted(rate) if self.fits[arm].method.trains_base else rate for rate in rates]
-        return [Candidate(rate, value) for rate in own for value in (knob.values if knob else (None,))]
+        scaled = [shifted(rate) if self.fits[arm].method.trains_base else rate for rate in rates]
+        return [Candidate(rate, value) for rate in scaled for value in (knob.values if knob else (None,))]
 
     def trials(self, arm: Arm, candidates: Sequence[Candidate], seeds: Sequence[int]) -> list[RunConfig]:
         """The trials of an arm, seed by seed."""
@@ -207,12 +207,12 @@ class Study:
         label, budget = arm
         given, value = self._choice(arm), candidate.value if candidate else None
         method = self.fit(arm, value).method
-        own = {**given.at(value).recipe, **({"learning_rate": candidate.learning_rate} if candidate else {})}
-        recipe, backbone, mode = self.recipe.with_values(own), self.backbone, self.mode
+        changed = {**given.at(value).recipe, **({"learning_rate": candidate.learning_rate} if candidate else {})}
+        recipe, backbone, mode = self.recipe.with_values(changed), self.backbone, self.mode
         if self.protocol == "paper":
             assert isinstance(mode, Generation)
             recipe, backbone, mode = as_released(method.name, recipe, backbone, mode)
-        instead = {name: getattr(self.recipe, name) for name in own} or None
+        instead = {name: getattr(self.recipe, name) for name in changed} or None
         return RunConfig(
             suite=self.suite.name,
             tasks=tuple(d.task.name for d in self.data),

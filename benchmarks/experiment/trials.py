@@ -36,8 +36,8 @@ class Trials:
             trials = cls(tuning, {arm: study.trials(arm, study.grid(arm, tuning.rates), seeds) for arm in study.fits})
             if not trials.ended(store):
                 return trials
-            found = [outcomes(own, store) for own in trials.runs.values()]
-            grown = tuning.grown({edge(own) for own in found if own})
+            by_arm = [outcomes(runs, store) for runs in trials.runs.values()]
+            grown = tuning.grown({edge(tried) for tried in by_arm if tried})
             if grown == tuning:
                 break
             tuning = grown
@@ -54,7 +54,7 @@ class Trials:
 
     def ended(self, store: RunStore) -> bool:
         """Whether all have, well or not."""
-        return all(_ended(run, store) is not None for own in self.runs.values() for run in own)
+        return all(_ended(run, store) is not None for runs in self.runs.values() for run in runs)
 
     def in_order(self) -> list[RunConfig]:
         """All trials, seed by seed and rate by rate."""
@@ -63,9 +63,9 @@ class Trials:
     def choices(self, store: RunStore) -> tuple[dict[Arm, Choice], list[str]]:
         """The choice of each arm, and a line for each arm that has none."""
         choices, without = {}, []
-        for arm, own in self.runs.items():
+        for arm, runs in self.runs.items():
             try:
-                choices[arm] = choose(outcomes(own, store), self.tuning.budget)
+                choices[arm] = choose(outcomes(runs, store), self.tuning.budget)
             except InvalidInput as error:
                 without.append(f"{arm[0]} has no report runs: {error}")
         return choices, without

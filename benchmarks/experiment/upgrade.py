@@ -59,7 +59,7 @@ def _rename_links(page: Path, new_ids: Mapping[str, str]) -> None:
     """Have the links of a report that was made before lead to the records under their new ids."""
     if page.exists():
         text = page.read_text(encoding="utf-8")
-        text = re.sub(r"\b[0-9a-f]{16}\b", lambda found: new_ids.get(found[0], found[0]), text)
+        text = re.sub(r"\b[0-9a-f]{16}\b", lambda match: new_ids.get(match[0], match[0]), text)
         write_whole(page, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
@@ -80,8 +80,8 @@ def add_queries(store: RunStore, source: Source) -> int:
                 raise InvalidInput(
                     f"the rows of task {task.name} are not those of run {record.id}: give the --mirror it had"
                 )
-            query, own = dict(zip(data.test["row"], data.test["query"], strict=True)), frame["task"] == task.name
-            frame.loc[own, "query"] = frame.loc[own, "row"].map(query)
+            query, ranked_rows = dict(zip(data.test["row"], data.test["query"], strict=True)), frame["task"] == task.name
+            frame.loc[ranked_rows, "query"] = frame.loc[ranked_rows, "row"].map(query)
         write_whole(path, partial(frame.to_parquet, index=False))
         count += 1
     return count
@@ -145,7 +145,7 @@ def from_schema_1(old: dict[str, Any]) -> RunRecord:
 def _config(old: dict[str, Any], weights_sha256: str | None) -> dict[str, Any]:
     method, backbone = dict(old["method"]), old["backbone"]
     named = {name: method.pop(name) for name in ("label", "name")}
-    own = method.pop("released", {})  # by which runs of protocol paper were trained, in place of what they say
+    released = method.pop("released", {})  # by which runs of protocol paper were trained, in place of what they say
     version = SAME_IN_FLOAT32.get(named["name"], 1) if old["precision"] == "float32" else 1
     pinned = PINNED.get((backbone["id"], backbone["revision"]), {})
     weights = None
@@ -158,7 +158,7 @@ def _config(old: dict[str, Any], weights_sha256: str | None) -> dict[str, Any]:
     return old | {
         "definitions": {task.name: task.definition for task in suite.select(old["tasks"])},
         "method": named | {"settings": method, "version": version},
-        "recipe": old["recipe"] | {name: own[name] for name in ("learning_rate", "warmup") if own},
-        "backbone": backbone | {"weights": weights} | ({"max_length": own["max_length"]} if own else {}),
-        "answering": old["answering"] | {"match": own["match"]} if own else old.get("answering"),
+        "recipe": old["recipe"] | {name: released[name] for name in ("learning_rate", "warmup") if released},
+        "backbone": backbone | {"weights": weights} | ({"max_length": released["max_length"]} if released else {}),
+        "answering": old["answering"] | {"match": released["match"]} if released else old.get("answering"),
     }

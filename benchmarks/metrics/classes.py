@@ -66,10 +66,10 @@ def weighted_average_precision(weights: np.ndarray, labels: np.ndarray, confiden
         order = np.argsort(-values, kind="stable")
         ends = np.flatnonzero(np.append(np.diff(values[order]) != 0, True))  # equal confidences are one threshold
         drawn = weights[:, order]
-        found = np.cumsum(drawn * (labels[order, 0] == 1), axis=1)[:, ends]
+        true = np.cumsum(drawn * (labels[order, 0] == 1), axis=1)[:, ends]
         seen = np.cumsum(drawn, axis=1)[:, ends]
-        gained = np.diff(found, axis=1, prepend=0)
-        scores.append(ratio((gained * ratio(found, seen)).sum(1), found[:, -1]))
+        gained = np.diff(true, axis=1, prepend=0)
+        scores.append(ratio((gained * ratio(true, seen)).sum(1), true[:, -1]))
     return np.stack(scores, axis=1)
 
 

@@ -83,8 +83,8 @@ def weighted_quadratic_kappa(weights: np.ndarray, labels: np.ndarray, prediction
 
 def ndcg(rows: Rows) -> float:
     """The mean of :func:`query_ndcg`; 0 where no query counts."""
-    found = query_ndcg(rows)
-    return float(found.mean()) if len(found) else 0.0
+    by_query = query_ndcg(rows)
+    return float(by_query.mean()) if len(by_query) else 0.0
 
 
 def query_ndcg(rows: Rows) -> pd.Series:

@@ -60,7 +60,7 @@ def vqa_accuracy(texts: Sequence[str], references: References) -> np.ndarray:
         if len(same) == 1:
             points.append(float(same[0]))
         else:
-            points.append(float(np.mean([min(1.0, (sum(same) - own) / ENOUGH) for own in same])))
+            points.append(float(np.mean([min(1.0, (sum(same) - votes) / ENOUGH) for votes in same])))
     return np.array(points)
 
 
@@ -75,7 +75,9 @@ def rouge_l(texts: Sequence[str], references: References) -> np.ndarray:
     from rouge_score.rouge_scorer import RougeScorer
 
     scorer = RougeScorer(["rougeL"])
-    return np.array([scorer.score_multi(own, text)["rougeL"].fmeasure for text, own in zip(texts, references, strict=True)])
+    return np.array(
+        [scorer.score_multi(answers, text)["rougeL"].fmeasure for text, answers in zip(texts, references, strict=True)]
+    )
 
 
 def cider(texts: Sequence[str], references: References) -> np.ndarray:
@@ -95,7 +97,8 @@ def _captions(texts: Sequence[str], references: References) -> tuple[dict[int, l
     def words(text: str) -> str:
         return " ".join(re.findall(r"[a-z0-9']+", text.lower()))
 
-    return {i: [words(a) for a in own] for i, own in enumerate(references)}, {i: [words(t)] for i, t in enumerate(texts)}
+    right = {i: [words(caption) for caption in captions] for i, captions in enumerate(references)}
+    return right, {i: [words(text)] for i, text in enumerate(texts)}
 
 
 TEXT_METRICS = (

@@ -22,10 +22,10 @@ def plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         kept = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
         unset = {f.name for f in dataclasses.fields(value) if f.metadata.get("later") and kept[f.name] == f.default}
-        return {name: plain(own) for name, own in kept.items() if name not in unset}
+        return {name: plain(part) for name, part in kept.items() if name not in unset}
     if isinstance(value, dict):
-        return {name: plain(own) for name, own in value.items()}
-    return [plain(own) for own in value] if isinstance(value, list | tuple) else value
+        return {name: plain(part) for name, part in value.items()}
+    return [plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 class Candidate(NamedTuple):

@@ -66,10 +66,12 @@ def _git() -> Git | None:
     """Revision of this package's own checkout; dirty where files outside results/ differ from it. None for an installed
     package, whatever other checkout it lies in."""
     root = Path(__file__).resolve().parents[2]
-    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    surroundings = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
 
     def ask(*command: str) -> str:
-        return subprocess.check_output(["git", *command], cwd=root, env=own, stderr=subprocess.DEVNULL, text=True).strip()
+        return subprocess.check_output(
+            ["git", *command], cwd=root, env=surroundings, stderr=subprocess.DEVNULL, text=True
+        ).strip()
 
     try:
         ask("ls-files", "--error-unmatch", "--", __file__)

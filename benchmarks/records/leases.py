@@ -143,8 +143,8 @@ class Leases:
             self._path(name).rename(moved)
         except FileNotFoundError:
             return
-        found = read_lease(moved)
-        if found is not None and (stale is None or found.token != stale.token):
+        lease = read_lease(moved)
+        if lease is not None and (stale is None or lease.token != stale.token):
             with contextlib.suppress(FileExistsError):
                 os.link(moved, self._path(name))
         moved.unlink(missing_ok=True)

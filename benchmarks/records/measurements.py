@@ -126,19 +126,21 @@ def _read(kind: TypeAdapter[Kind], path: Path, what: str, advice: str) -> Kind:
         raise InvalidInput(f"{path} is no {what} ({why}): {advice}") from error
 
 
-def _fitting(found: Diagnosis) -> Diagnosis:
+def _fitting(diagnosis: Diagnosis) -> Diagnosis:
     """ValueError where its parts are not of the same tasks and layers."""
-    tasks, layers = len(found.tasks), len(found.layers)
-    fits = _shape(found.gradient_cosine) == _shape(found.update_overlap) == (tasks, tasks)
-    for stage in (found.separation.before, found.separation.after):
-        fits &= (*stage.points,) == found.tasks and all(stage.points.values())
-    if found.transforms is not None:
-        mixing, matrices = _shape(found.mixing or ()), _shape(found.transforms.matrices)
-        fits &= mixing[:2] == _shape(found.mixing_moved or ()) == _shape(found.transforms.distance) == (tasks, layers)
+    tasks, layers = len(diagnosis.tasks), len(diagnosis.layers)
+    fits = _shape(diagnosis.gradient_cosine) == _shape(diagnosis.update_overlap) == (tasks, tasks)
+    for stage in (diagnosis.separation.before, diagnosis.separation.after):
+        fits &= (*stage.points,) == diagnosis.tasks and all(stage.points.values())
+    if diagnosis.transforms is not None:
+        mixing, matrices = _shape(diagnosis.mixing or ()), _shape(diagnosis.transforms.matrices)
+        fits &= (
+            mixing[:2] == _shape(diagnosis.mixing_moved or ()) == _shape(diagnosis.transforms.distance) == (tasks, layers)
+        )
         fits &= len(mixing) == len(matrices) == 3 and matrices == (tasks, matrices[-1], matrices[-1])
     if not fits:
         raise ValueError("its parts are not of the same tasks and layers")
-    return found
+    return diagnosis
 
 
 def _shape(values: Sequence[object]) -> tuple[int, ...]:

@@ -47,14 +47,14 @@ def evaluate_labels(task: Task, rows: Rows, train_labels: np.ndarray) -> TaskSco
 
 def _resampled_scores(task: Task, rows: Rows) -> np.ndarray:
     """Scores of BOOTSTRAP_RESAMPLES resamples of rows or queries."""
-    rng, own = np.random.default_rng(0), replace(rows, predictions=rows.predictions[:, None])
+    rng, columns = np.random.default_rng(0), replace(rows, predictions=rows.predictions[:, None])
     if rows.confidence is not None:
-        own = replace(own, confidence=rows.confidence[:, None])
+        columns = replace(columns, confidence=rows.confidence[:, None])
     if rows.queries is None:
         drawn = draw(rng, len(rows.labels), BOOTSTRAP_RESAMPLES)
     else:
         drawn = draw_queries(rng, rows.queries, BOOTSTRAP_RESAMPLES)
-    return np.concatenate([weighted_task_score(task, weights, own) for weights in drawn])[:, 0]
+    return np.concatenate([weighted_task_score(task, weights, columns) for weights in drawn])[:, 0]
 
 
 def points(task: Task, texts: Sequence[str], references: References) -> np.ndarray:

@@ -84,10 +84,10 @@ def weighted_task_score(task: Task, weights: np.ndarray, rows: Rows) -> np.ndarr
 
 def _weighted_by_query(by_query: Callable[[Rows], pd.Series], weights: np.ndarray, rows: Rows) -> np.ndarray:
     """The mean over queries (b, runs), by the weights of these."""
-    found = pd.concat([by_query(replace(rows, predictions=own)) for own in rows.predictions.T], axis=1)
+    by_run = pd.concat([by_query(replace(rows, predictions=predictions)) for predictions in rows.predictions.T], axis=1)
     first = pd.Series(range(len(rows.labels))).groupby(rows.queries).first()  # a row of each query, which has its weight
-    drawn = weights[:, first[found.index]]
-    return ratio(drawn @ found.to_numpy(), drawn.sum(1, keepdims=True))
+    drawn = weights[:, first[by_run.index]]
+    return ratio(drawn @ by_run.to_numpy(), drawn.sum(1, keepdims=True))
 
 
 def _column(frames: Sequence[Columns], name: str) -> np.ndarray:

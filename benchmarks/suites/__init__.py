@@ -48,10 +48,10 @@ def find_suite(name: str) -> Suite:
     """The suite of that name, or of the file of that name; InvalidInput where there is none, with those there are."""
     suites = all_suites()
     if name.endswith(ENDINGS):
-        own = read_suite(Path(name))
-        if own.name in suites:
-            raise InvalidInput(f"{name}, name: {own.name} is a suite of this package: name yours otherwise")
-        return own
+        suite = read_suite(Path(name))
+        if suite.name in suites:
+            raise InvalidInput(f"{name}, name: {suite.name} is a suite of this package: name yours otherwise")
+        return suite
     if name not in suites:
         raise unknown("suite", name, suites)
     return suites[name]

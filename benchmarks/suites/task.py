@@ -112,8 +112,8 @@ class Task:
 
         Fields at their default are left out, so that a field that comes later changes no hash.
         """
-        own = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
-        told = {name: value for name, value in own.items() if name not in UNDECIDING}
+        values = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        told = {name: value for name, value in values.items() if name not in UNDECIDING}
         text = json.dumps(told, sort_keys=True, default=asdict)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

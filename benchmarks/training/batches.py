@@ -30,7 +30,7 @@ def encode(
     for the device shows at once.
     """
 
-    train = [mode.tokens(own.train, own.task, tokenizer, max_length, True) for own in data]
+    train = [mode.tokens(task_data.train, task_data.task, tokenizer, max_length, True) for task_data in data]
     return _with_ids(train), encode_scored(data, tokenizer, mode, max_length)
 
 
@@ -38,7 +38,7 @@ def encode_scored(
     data: Sequence[TaskData], tokenizer: PreTrainedTokenizerBase, mode: AnswerMode, max_length: int
 ) -> Dataset:
     """The test rows of :func:`encode` alone."""
-    test = _with_ids([mode.tokens(own.test, own.task, tokenizer, max_length, False) for own in data])
+    test = _with_ids([mode.tokens(task_data.test, task_data.task, tokenizer, max_length, False) for task_data in data])
     return test.select(np.argsort(-lengths(test), kind="stable"))
 
 
@@ -53,7 +53,7 @@ def features_for(
     """The features of the pictures of encoded rows, computed where they are not kept yet; None for a mode without any."""
     if not isinstance(mode, VisionLanguage):
         return None
-    known = {content: picture for own in data for content, picture in own.pictures.items()}
+    known = {content: picture for task_data in data for content, picture in task_data.pictures.items()}
     trained, *others = ({content for row in part["pictures"] for content in row} for part in (train, *scored))
     features = Features(mode, source)
     features.compute({content: known[content] for content in sorted(trained.union(*others))})

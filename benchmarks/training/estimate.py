@@ -59,8 +59,8 @@ def seconds_a_run(study: Study, store: RunStore) -> Seconds | None:
 
     if alike:
         methods = {r.config.method.name for r in alike}
-        own = {name: by([r for r in alike if r.config.method.name == name]) for name in methods}
-        return Seconds(by(alike), own, f"{len(alike)} finished runs here")
+        by_method = {name: by([r for r in alike if r.config.method.name == name]) for name in methods}
+        return Seconds(by(alike), by_method, f"{len(alike)} finished runs here")
     large = study.skeleton.base_parameters > LARGEST_CPU_PROBE and not torch.cuda.is_available()
     if large or not study.source.has_weights(study.backbone.id, study.backbone.revision):
         return None

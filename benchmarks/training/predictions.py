@@ -34,18 +34,18 @@ def read_predictions(
     task_ids, rows = np.array(test["task_ids"][:]), np.array(test["row"][:])
     parts = []
     label: float | np.ndarray
-    for index, own in enumerate(data):
+    for index, task_data in enumerate(data):
         places = np.flatnonzero(task_ids == index)
         places = places[np.argsort(rows[places])]
-        answers = mode.answers(own.task, {name: values[places] for name, values in by_name.items()}, tokenizer)
-        part = pd.DataFrame({"task": own.task.name, "row": rows[places]})
-        if own.task.written:
-            references = _of_rows(own.test, "answers", part["row"])
-            label, answers = np.nan, {"prediction": points(own.task, list(answers["text"]), references), **answers}
+        answers = mode.answers(task_data.task, {name: values[places] for name, values in by_name.items()}, tokenizer)
+        part = pd.DataFrame({"task": task_data.task.name, "row": rows[places]})
+        if task_data.task.written:
+            references = _of_rows(task_data.test, "answers", part["row"])
+            label, answers = np.nan, {"prediction": points(task_data.task, list(answers["text"]), references), **answers}
         else:
-            label = np.array(_of_rows(own.test, "label", part["row"]), dtype=float)
-        if own.task.query_column:
-            part["query"] = _of_rows(own.test, "query", part["row"])
+            label = np.array(_of_rows(task_data.test, "label", part["row"]), dtype=float)
+        if task_data.task.query_column:
+            part["query"] = _of_rows(task_data.test, "query", part["row"])
         parts.append(part.assign(label=label, **answers))
     columns = pd.concat(parts, ignore_index=True)
     columns["task"] = pd.Categorical(columns["task"], [d.task.name for d in data])
@@ -54,15 +54,15 @@ def read_predictions(
 
 def grade_task(data: TaskData, predictions: pd.DataFrame) -> TaskScore:
     """The score of one task, from the predictions of all."""
-    own = predictions[predictions["task"] == data.task.name]
+    answers = predictions[predictions["task"] == data.task.name]
     if data.task.written:
-        references = _of_rows(data.test, "answers", own["row"])
-        return evaluate_texts(data.task, own["text"].tolist(), references, data.train["answers"])
-    queries = np.array(_of_rows(data.test, "query", own["row"])) if data.task.query_column else None
+        references = _of_rows(data.test, "answers", answers["row"])
+        return evaluate_texts(data.task, answers["text"].tolist(), references, data.train["answers"])
+    queries = np.array(_of_rows(data.test, "query", answers["row"])) if data.task.query_column else None
     rows = Rows(
-        labels=own["label"].to_numpy(dtype=float),
-        predictions=own["prediction"].to_numpy(dtype=float),
-        confidence=own["confidence"].to_numpy(dtype=float) if data.task.needs_confidence else None,
+        labels=answers["label"].to_numpy(dtype=float),
+        predictions=answers["prediction"].to_numpy(dtype=float),
+        confidence=answers["confidence"].to_numpy(dtype=float) if data.task.needs_confidence else None,
         queries=queries,
         lowest=data.task.scale[0],
     )
@@ -71,5 +71,5 @@ def grade_task(data: TaskData, predictions: pd.DataFrame) -> TaskScore:
 
 def _of_rows(rows: Dataset, column: str, numbers: pd.Series) -> list[Any]:
     """A column of the rows of these numbers, in their order."""
-    found = dict(zip(rows["row"], rows[column], strict=True))
-    return [found[number] for number in numbers]
+    values = dict(zip(rows["row"], rows[column], strict=True))
+    return [values[number] for number in numbers]

@@ -158,13 +158,13 @@ def _grade_dev(
     refuse_diverged([], model, outputs if isinstance(outputs, tuple) else (outputs,))
     assert rows.dev is not None
     predictions = read_predictions(rows.dev_data, rows.dev, mode, outputs, tokenizer)
-    return {own.task.name: grade_task(own, predictions).score for own in rows.dev_data}
+    return {data.task.name: grade_task(data, predictions).score for data in rows.dev_data}
 
 
 def _origin(study: Study) -> Literal["generated", "files", "mirror", "hub"]:
     """Where the rows came from."""
     if study.suite.conflict is not None:
         return "generated"
-    if all(own.task.local for own in study.data):
+    if all(data.task.local for data in study.data):
         return "files"
     return "mirror" if study.source.mirror else "hub"

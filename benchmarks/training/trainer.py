@@ -150,10 +150,10 @@ class AdapterTrainer(Trainer):
         factors = {id(self.backbone.get_parameter(name)): factor for name, factor in self.backbone.rate_factors().items()}
         if set(factors.values()) - {1.0}:
             optimizer.param_groups = [
-                {**group, "lr": factor * group["lr"], "params": own}
+                {**group, "lr": factor * group["lr"], "params": params}
                 for group in optimizer.param_groups
                 for factor in sorted({1.0, *factors.values()})
-                if (own := [p for p in group["params"] if factors.get(id(p), 1.0) == factor])
+                if (params := [p for p in group["params"] if factors.get(id(p), 1.0) == factor])
             ]
         return optimizer
 
