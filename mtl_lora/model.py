@@ -61,6 +61,8 @@ class AdaptedModel(Adapted):
         targets = target_names(targets)
         layers = target_layers(base, targets)
         self.context = TaskContext(tasks)
+        if method.trains_base and (held := next((n for n, p in base.named_parameters() if is_quantised(p)), None)):
+            raise InvalidInput(f"{held} is quantised and stays frozen, so {method.name} cannot train it")
         if targets == [ALL_LINEAR] and (unadapted := left_out(base)):
             warnings.warn(unadapted, stacklevel=2)
         base.requires_grad_(method.trains_base)  # from here on nothing is refused
@@ -117,6 +119,11 @@ class AdaptedModel(Adapted):
     def tasks(self) -> tuple[str, ...]:
         """The names of the tasks; a task's id is its place here."""
         return self.context.names.tasks
+
+    @property
+    def quantised(self) -> str | None:
+        """The first adapted layer whose base weight is quantised, so that nothing is merged into it; None where none is."""
+        return next((name for name, layer in self.layers() if is_quantised(layer.weight)), None)
 
     def layers(self) -> Iterator[tuple[str, AdaptedLinear]]:
         """The adapted layers, by their path in the base model."""
@@ -227,7 +234,7 @@ class AdaptedModel(Adapted):
         if self.merged is not None:
             raise InvalidInput(f"task {self.merged} is merged already: unmerge() first")
         index = self.context.names.index(task)
-        if quantised := next((name for name, layer in self.layers() if is_quantised(layer.weight)), None):
+        if quantised := self.quantised:
             raise InvalidInput(
                 f"{quantised} of the base is quantised, so no task can be merged into it: use the adapted model, "
                 "or export_peft"

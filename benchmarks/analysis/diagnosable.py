@@ -59,4 +59,6 @@ def _obstacle(record: RunRecord) -> str | None:
         return f"of {method.label}, which trains no adapter"
     if METHODS[method.name].routes_by_token:
         return f"of {method.label}, which routes by token, so no task of it is one update"
+    if record.config.backbone.quantise:
+        return "on a quantised base, into which no task is merged"
     return None

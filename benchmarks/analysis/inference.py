@@ -90,7 +90,7 @@ class FinishedRun:
             assert isinstance(mode, VisionLanguage)
             mode = replace(mode, pictures="own")  # whatever the run itself was shown
             features = OfFiles(mode, self.source)
-        folds = not self.model.backbone.method.routes_by_token
+        folds = not (self.model.backbone.method.routes_by_token or self.model.backbone.quantised)
         if folds:
             self.model.backbone.merge(task.name)
         stream = enumerate(lines, 1)

@@ -195,6 +195,7 @@ def _backbone(options: StudyOptions, preset: Preset, source: Source) -> tuple[Ba
         "pooling": options.pooling,
         "max_length": options.max_length,
         "targets": tuple(parse_names(options.targets)) or None,
+        "quantise": options.quantise,
     }
     if options.backbone is None:
         return _replace(preset.backbone, changed), None

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from transformers import PretrainedConfig
+from transformers import PretrainedConfig, PreTrainedModel
 
 from benchmarks.answering.base import AnswerMode
 from benchmarks.answering.cloze import Cloze
 from benchmarks.records.recipe import Backbone
 from benchmarks.sources import Source
+from benchmarks.sources.quantised import is_quantised, refuse_other_groups
 from benchmarks.suites.spec import Task
 from mtl_lora import InvalidInput, target_dims
 from mtl_lora.targets import ALL_LINEAR, left_out
@@ -33,8 +34,12 @@ class Skeleton:
     left_out: str | None
 
 
-def skeleton_of(backbone: Backbone, mode: AnswerMode, tasks: Sequence[Task], source: Source) -> Skeleton:
+def skeleton_of(
+    backbone: Backbone, mode: AnswerMode, tasks: Sequence[Task], trains_base: Sequence[str], source: Source
+) -> Skeleton:
     """The skeleton of a backbone that answers tasks in a mode.
+
+    trains_base: the methods that train the base too.
 
     Raises:
         InvalidInput: Where it cannot, or has fewer positions than it would read.
@@ -44,6 +49,8 @@ def skeleton_of(backbone: Backbone, mode: AnswerMode, tasks: Sequence[Task], sou
         raise InvalidInput(f"model {backbone.id} has no single hidden_size to put heads on")
     if model.config.is_encoder_decoder:
         _check_encoder_decoder(backbone, model.config, mode, tasks)
+    if backbone.quantise or is_quantised(model.config):
+        _check_quantised(backbone, model, mode, trains_base)
     most, more = getattr(model.config, "max_position_embeddings", None), mode.more_positions(tasks)
     if most is not None and backbone.max_length + more > most:
         beside = f" and {more} for pictures and the answer" if more else ""
@@ -67,3 +74,15 @@ def _check_encoder_decoder(backbone: Backbone, config: PretrainedConfig, mode: A
             f"cloze reads on behind the blank of {', '.join(blank)}, which causal models do: "
             f"{backbone.id} is an encoder-decoder; name other --tasks, or --answer likelihood"
         )
+
+
+def _check_quantised(backbone: Backbone, model: PreTrainedModel, mode: AnswerMode, trains_base: Sequence[str]) -> None:
+    """InvalidInput where quantised weights would be trained, or cannot be made of the model."""
+    if backbone.quantise and is_quantised(model.config):
+        raise InvalidInput(f"{backbone.id} is quantised already: it goes without --quantise")
+    if mode.trains_base:
+        raise InvalidInput(f"quantised weights stay frozen: give {mode.name} trained=projection")
+    if trains_base:
+        raise InvalidInput(f"quantised weights stay frozen, and {trains_base[0]} trains the base: give --methods without it")
+    if backbone.quantise == "int4":
+        refuse_other_groups(model)

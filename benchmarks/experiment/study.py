@@ -95,7 +95,8 @@ class Study:
     @cached_property
     def skeleton(self) -> Skeleton:
         """The backbone without its weights."""
-        return skeleton_of(self.backbone, self.mode, self.suite.select(self.task_names), self.source)
+        trains_base = [choice.name for choice in self.methods if find_method(choice.name).trains_base]
+        return skeleton_of(self.backbone, self.mode, self.suite.select(self.task_names), trains_base, self.source)
 
     @property
     def notes(self) -> list[str]:

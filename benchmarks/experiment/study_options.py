@@ -67,6 +67,7 @@ class StudyOptions:
     pooling: Annotated[str | None, typer.Option(help="mean over tokens, or the last token")] = None
     targets: Annotated[str | None, typer.Option(help="modules to adapt: query,value; or all-linear")] = None
     max_length: Annotated[int | None, typer.Option(help="tokens that a sample is cut at")] = None
+    quantise: Annotated[str | None, typer.Option(help="the frozen base when it is loaded: int8 or int4")] = None
     precision: Annotated[str | None, typer.Option(help="float32 or bfloat16")] = None
     epochs: Annotated[int | None, typer.Option(help="passes over the training rows")] = None
     batch_size: Annotated[int | None, typer.Option(help="samples per step, over all devices")] = None

@@ -8,12 +8,10 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from benchmarks.records.recipe import Backbone, Recipe
+from benchmarks.records.recipe import LATER, Backbone, Recipe
 
 PRECISIONS = ("float32", "bfloat16")
 RENAMED_MODES = {"pairs": "bi-encoder"}  # answer modes that records, and so ids, go on calling by their first name
-# Metadata of a field that came after the first records: at its default it is neither written nor hashed, lest ids change.
-LATER = {"later": True}
 Setting = str | int | float | bool | None
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mtl_lora.errors import InvalidInput, unknown
 
 SAMPLING = ("proportional", "temperature")
 POOLING = ("mean", "last")
+QUANTISED = ("int8", "int4")
+# Metadata of a field that came after the first records: at its default it is neither written nor hashed, lest ids change.
+LATER = {"later": True}
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,8 @@ class Backbone:
     """A pretrained model: hub id or folder, pinned revision, and how a sentence vector is read from it.
 
     pooling: "mean" over tokens (encoders), or the "last" token (causal models). weights: None where the hub has them and no
-    hash of them is known: its commit says what they are.
+    hash of them is known: its commit says what they are. quantise: to what kind of number its linear weights are brought
+    when it is loaded; None where they stay as they are.
     """
 
     id: str
@@ -82,12 +86,15 @@ class Backbone:
     max_length: int
     targets: tuple[str, ...]
     weights: WeightsIdentity | None = None
+    quantise: str | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         if self.pooling not in POOLING:
             raise unknown("pooling", self.pooling, POOLING)
         if self.max_length < 1:
             raise InvalidInput(f"max length must be at least 1 token, not {self.max_length}")
+        if self.quantise not in (None, *QUANTISED):
+            raise unknown("kind of quantised weights", self.quantise, QUANTISED)
 
 
 def _positive(value: float) -> bool:

@@ -25,8 +25,10 @@ from benchmarks.records.recipe import WeightsIdentity
 from benchmarks.sources import gguf, model_folder
 from benchmarks.sources.location import Location, impatient, readable, unreachable
 from benchmarks.sources.pins import PINNED
+from benchmarks.sources.quantised import refuse_unknown_kind, torchao_config
 from benchmarks.world.encoder import FOLDER as WORLD_ENCODER
 from mtl_lora.errors import InvalidInput
+from mtl_lora.weights import dense
 
 UNUSED = "pooler"  # BERT's, which our heads do not read: it would be counted and adapted for nothing
 
@@ -69,14 +71,30 @@ class Backbones(Location):
         with torch.device("meta"), readable(f"model {backbone}"):
             return _without_unused(_loader(config, language).from_config(config, trust_remote_code=False))
 
-    def model(self, backbone: str, revision: str | None, dtype: torch.dtype, language: bool = False) -> PreTrainedModel:
+    def model(
+        self,
+        backbone: str,
+        revision: str | None,
+        dtype: torch.dtype,
+        language: bool = False,
+        quantise: str | None = None,
+    ) -> PreTrainedModel:
         """The pretrained backbone, without a head or, if asked for, with the output of a language model.
+
+        quantise: "int8" or "int4" for weights brought to that, see :func:`benchmarks.sources.quantised.torchao_config`.
 
         InvalidInput where its weights are not those of the revision, or not all of them and of the right shape.
         """
         self.identity(backbone, revision)
         config, folder = self.config(backbone, revision), self._folder(backbone, revision, weights=True)
-        options = {"dtype": dtype, "ignore_mismatched_sizes": True, "output_loading_info": True, "use_safetensors": True}
+        options: dict[str, Any] = {
+            "dtype": dtype,
+            "ignore_mismatched_sizes": True,
+            "output_loading_info": True,
+            "use_safetensors": True,
+        }
+        if quantise is not None:
+            options["quantization_config"] = torchao_config(quantise)
         with readable(f"model {backbone}"):
             model, loaded = _loader(config, language).from_pretrained(
                 folder, trust_remote_code=False, local_files_only=True, **options
@@ -93,6 +111,7 @@ class Backbones(Location):
             raise InvalidInput(
                 f"model {model}: its configuration names weights of its own; they are read from model.safetensors"
             )
+        refuse_unknown_kind(model, config)
         return config
 
     def image_processor(self, model: str, revision: str | None) -> Any:
@@ -217,5 +236,5 @@ def _refuse_partial(backbone: str, model: PreTrainedModel, loaded: Mapping[str, 
             f"model {backbone}: {name} has the shape {[*held]} in the weights, {[*wanted]} by the configuration"
         )
     for name, parameter in model.named_parameters():
-        if not parameter.isfinite().all():
+        if not dense(parameter).isfinite().all():
             raise InvalidInput(f"model {backbone}: {name} holds values that are no numbers")

@@ -60,7 +60,7 @@ def build_model(run: RunConfig, suite: Suite, source: Source, frozen_backbone: F
     half = run.precision == "bfloat16" and torch.cuda.is_available() and frozen
     dtype = torch.bfloat16 if half else torch.float32
     load = frozen_backbone.get if frozen_backbone and frozen else Source.model
-    backbone = load(source, run.backbone.id, run.backbone.revision, dtype, mode.language)
+    backbone = load(source, run.backbone.id, run.backbone.revision, dtype, mode.language, run.backbone.quantise)
     backbone.config.use_cache = False
     adapted = AdaptedModel(backbone, method, run.tasks, run.backbone.targets, seed=run.seed)
     return mode.model(adapted, tasks, run.backbone.pooling, run.seed)

@@ -114,6 +114,7 @@ def _details(comparison: Comparison) -> dict[str, str]:
     return {
         "protocol": f"protocol {config.protocol}",
         "backbone": config.backbone.id.rpartition("/")[2],
+        "base": f"base in {config.backbone.quantise or 'full'}",
         "rate": "released rates" if config.protocol == "paper" else f"learning rate {config.recipe.learning_rate:g}",
         "epochs": f"{config.recipe.epochs} epochs",
         "answering": config.answer_mode,

@@ -54,6 +54,10 @@ def training(config: RunConfig) -> str:
     return f"{rows}{epochs(config)}, {_rate(config)}"
 
 
+def _quantised(config: RunConfig) -> str:
+    return f" on a base in {config.backbone.quantise}" if config.backbone.quantise else ""
+
+
 def _rate(config: RunConfig) -> str:
     """The learning rate of all, or that each has its own."""
     if config.protocol in TUNED:
@@ -94,7 +98,7 @@ def notes(comparison: Comparison, entries: list[Entry]) -> list[str]:
         f"{'Recipe' if config.protocol == 'paper' else 'One recipe for all'}: {epochs(config)}, "
         f"batch {recipe.batch_size}, "
         f"{_rate(config)}, alpha / rank {recipe.scaling:g}, {recipe.sampling} sampling, "
-        f"{config.precision}; adapted: {', '.join(config.backbone.targets)}. "
+        f"{config.precision}{_quantised(config)}; adapted: {', '.join(config.backbone.targets)}. "
         + (f"Heads ({entries[0].heads:,} parameters) are trained too and not counted." if entries[0].heads else ""),
         *_released(entries),
         *_own_recipes(comparison),
