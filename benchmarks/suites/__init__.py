@@ -61,4 +61,7 @@ def recorded_suite(record: Record) -> Suite:
     """The suite of a run, as it was then where it is a user's own; that of a failed run does not say what that is."""
     if isinstance(record, RunRecord) and record.own_suite is not None:
         return suite_of(record.own_suite, f"run {record.id}")
-    return find_suite(record.config.suite)
+    suite = all_suites().get(record.config.suite)
+    if suite is None:
+        raise InvalidInput(f"run {record.id} is of {record.config.suite}, a suite that is unknown here")
+    return suite

@@ -12,11 +12,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from tiny_plugins import forgotten_plugins
+from tiny_study import RESULTS
 
 from benchmarks.data.splits import load_task
 from benchmarks.records.config import plain
+from benchmarks.records.store import RunStore
 from benchmarks.sources import Source
-from benchmarks.suites import find_suite
+from benchmarks.suites import find_suite, recorded_suite
 from benchmarks.suites.own import suite_of
 from benchmarks.suites.spec import Task
 from mtl_lora import InvalidInput
@@ -119,6 +121,14 @@ def test_labels_are_names_or_places_of_classes(tmp_path: Path, labels: list, val
 def test_a_recorded_suite_is_the_suite(tmp_path: Path) -> None:
     suite = find_suite(suite_file(tmp_path))
     assert suite_of(json.loads(json.dumps(plain(suite))), "a record") == suite
+
+
+def test_a_record_of_a_suite_that_is_unknown_here_is_named() -> None:
+    record = RunStore(RESULTS).finished()[0]
+    for name in ("theirs", "theirs.yaml"):  # never a file, whatever it is called
+        other = replace(record, config=replace(record.config, suite=name))
+        with pytest.raises(InvalidInput, match=f"^run {record.id} is of {name}, a suite that is unknown here$"):
+            recorded_suite(other)
 
 
 def test_a_python_file_may_define_it(tmp_path: Path) -> None:
