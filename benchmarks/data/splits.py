@@ -57,6 +57,8 @@ def load_task(task: Task, source: Source, split: str, max_train: int | None, max
     if task.captions:
         pool = _one_an_answer(pool)
     order = row_order(task.name, len(pool))
+    # Rows about the same lie side by side, so that dev takes as few queries and pictures from training as it can. Training
+    # is cut last: fewer rows are then a part of more, and what is scored stays the same.
     dev = _side_by_side(pool, order)[: min(DEV_ROWS, len(pool) // 10)]
     train = pool.select(order[_trainable(pool, test, dev)[order]][:max_train])
     if split == "test":

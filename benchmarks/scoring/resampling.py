@@ -20,6 +20,7 @@ Columns = Mapping[str, np.ndarray]  # of predictions by name, a value for each r
 def draw(rng: np.random.Generator, rows: int, resamples: int) -> Iterator[np.ndarray]:
     """Weights of resamples with replacement, as large as the sample, in parts."""
     part = max(AT_ONCE // rows, 1)
+    # Counts of each row instead of copies of rows: a metric of all resamples of all runs is then a few matrix products.
     for start in range(0, resamples, part):
         count = min(part, resamples - start)
         places = rng.integers(rows, size=(count, rows)) + rows * np.arange(count)[:, None]

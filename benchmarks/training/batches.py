@@ -76,6 +76,7 @@ def schedule(sizes: Sequence[int], lengths: np.ndarray, recipe: Recipe, seed: in
     if recipe.sampling == "temperature":
         share = np.array(sizes, dtype=float) ** (1 / recipe.temperature)
         draws = np.maximum(share / share.sum() * recipe.epochs * sum(sizes), 1).astype(int)
+        # What rounding leaves goes to the largest task: a temperature changes the tasks' shares, never the number of steps.
         draws[draws.argmax()] += recipe.epochs * sum(sizes) - draws.sum()
     else:
         draws = recipe.epochs * np.array(sizes)
