@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from benchmarks.words import duration, to_go
+
 
 @contextmanager
 def shown(name: str, total: int, here: bool) -> Iterator[Callable[[], None]]:
@@ -50,7 +52,7 @@ class _Lines:
         if self.shown and tenth > self.tenth and self.done > self.first:
             elapsed = time.monotonic() - self.start
             left = elapsed / (self.done - self.first) * (self.total - self.done)
-            print(f"  {self.name:<8} {self.done}/{self.total}  {duration(elapsed)} done, {duration(left)} left", flush=True)
+            print(f"  {self.name:<8} {self.done}/{self.total}  {duration(elapsed)} done{to_go(left)}", flush=True)
         self.tenth = tenth
 
     def close(self) -> None:
@@ -58,14 +60,3 @@ class _Lines:
 
 
 Phase = _Bar | _Lines
-
-
-def duration(seconds: float) -> str:
-    """Seconds for a person: "42 s", "5 min 03 s", "2 h 07 min"."""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    minutes, seconds = divmod(seconds, 60)
-    if minutes < 60:
-        return f"{minutes} min {seconds:02} s"
-    return f"{minutes // 60} h {minutes % 60:02} min"

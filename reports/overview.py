@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.experiment.methods import OURS, order_for_display
+from benchmarks.words import plural
 from reports.evidence.comparison import PLAIN
 from reports.evidence.differences import BETTER, Difference
 from reports.evidence.settings import Setting, by_case
-from reports.tables.footnotes import points, seeds_of
 from reports.tables.significance import counted, listed, together
 from reports.tables.summary import summary_table
 
@@ -75,10 +75,10 @@ def basis(settings: Sequence[Setting], margin: float) -> str:
     """How it was measured."""
     protocols = " and ".join(dict.fromkeys(setting.protocol for setting in settings))
     seeds = sorted({len(entry.seeds) for setting in settings for entry in setting.tests.matched})
-    counts = f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else seeds_of(seeds[0]) if seeds else "no seeds"
+    counts = f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else plural(seeds[0], "seed") if seeds else "no seeds"
     return (
         f"Protocol {protocols or 'none'}; {counts}. Better and worse: significant, corrected for so many methods. "
-        f"Equivalent: within {points(margin)}, the margin fixed beforehand. Undecided: it takes more seeds or rows."
+        f"Equivalent: within {plural(margin, 'point')}, the margin fixed beforehand. Undecided: it takes more seeds or rows."
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.suites import all_suites, find_suite
+from benchmarks.words import plural
 from reports.evidence.comparison import Comparison, by_conflict, by_pictures, compare, of_pictures
 from reports.evidence.differences import MARGIN
 from reports.evidence.results import Results
@@ -101,14 +102,19 @@ class Sections:
         return [c for c in self.comparisons if c.config.suite == suite and c.pictures in (None, "own")]
 
     def section(self, suite: str) -> Section:
-        """Everything there is to say of a suite; its first comparison, or that across conflicts, is not folded."""
+        """All there is to say of a suite: open its first comparison, or the study across conflicts that it is part of.
+
+        What is tuned comes first, so what was only matched follows what takes its place.
+        """
         summary = next(c.suite.summary for c in self.comparisons if c.config.suite == suite)
         section, own = Section(suite, summary), self.of(suite)
         families = by_conflict(own)
+        alone = [c for c in own[:1] if not any(c in family for family in families)]
+        section.parts.extend(self._comparison(comparison, True, False) for comparison in alone)
         for number, family in enumerate(families, 1):
             section.parts.append(self._conflicts(family, f"{suite}-conflict" + (f"-{number}" if number > 1 else "")))
-        for number, comparison in enumerate(own):
-            section.parts.append(self._comparison(comparison, number == 0, bool(families) or number > 0))
+        for comparison in own[len(alone) :]:
+            section.parts.append(self._comparison(comparison, comparison is own[0], True))
         section.parts.extend(self._controls(suite))
         section.parts.extend(self._published(suite, [c for c in own if c.config.split == "test"]))
         return section
@@ -133,7 +139,8 @@ class Sections:
         """The same settings in another folder of results."""
         there = compare(other.records)
         tables = list(beside_tables(self.comparisons, there))
-        about = f"These results (here) and those of {other.folder} (there): {len(tables)} comparisons were measured in both."
+        both = plural(len(tables), "comparison")
+        about = f"These results (here) and those of {other.folder} (there): {both} measured in both."
         return Section("beside", about, [Part("Here and there", "here-and-there", blocks=tables)] if tables else [])
 
     def _comparison(self, comparison: Comparison, first: bool, folded: bool) -> Part:
@@ -224,7 +231,12 @@ class Sections:
         points = [across_conflicts(budget, dict(zip(conflicts, own, strict=True))) for budget, own in tests.items()]
         tables = [conflict_table(family, budget, own, f"{name}-{budget}") for budget, own in tests.items()]
         drawn = [conflict_against_score(family, tests, self.figures, name)] if tests else []
-        return Part("Score against conflict", f"{name}-study", [point for point in points if point], [*drawn, *tables])
+        return Part(
+            f"Score against conflict, protocol {family[0].config.protocol}",
+            f"{name}-study",
+            [point for point in points if point],
+            [*drawn, *tables],
+        )
 
     def _controls(self, suite: str) -> Iterator[Part]:
         families = [family for family in by_pictures(self.comparisons) if family[0].config.suite == suite]

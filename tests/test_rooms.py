@@ -30,6 +30,7 @@ ROOMS = [
     "benchmarks.world",
     "benchmarks.records",
     "benchmarks.progress",
+    "benchmarks.words",
     "benchmarks",
     "baselines",
     "mtl_lora",

@@ -11,6 +11,7 @@ from benchmarks.records.config import RunConfig
 from benchmarks.records.schema import RunRecord
 from benchmarks.records.store import RunStore
 from benchmarks.suites import all_suites
+from benchmarks.words import plural
 from mtl_lora import METHODS, InvalidInput
 
 
@@ -33,7 +34,7 @@ def runs_to_diagnose(store: RunStore, run_ids: Sequence[str]) -> list[RunConfig]
     if not runs:
         raise InvalidInput(f"{store.folder / 'runs'} holds no run of an adapter with its trained tensors beside it")
     for why, count in skipped.items():
-        print(f"skipped: {count} runs {why}", file=sys.stderr)
+        print(f"skipped: {plural(count, 'run')} {why}", file=sys.stderr)
     return runs
 
 

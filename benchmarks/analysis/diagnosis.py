@@ -23,7 +23,6 @@ from benchmarks.analysis.inference import FinishedRun
 from benchmarks.analysis.passes import AT_ONCE, Batch, gradient, inference, mean_inputs
 from benchmarks.answering.registry import read_answer_mode
 from benchmarks.data.splits import TaskData, load_task
-from benchmarks.progress import duration
 from benchmarks.records.config import plain
 from benchmarks.records.environment import environment, forget_memory
 from benchmarks.records.measurements import DIAGNOSIS
@@ -31,6 +30,7 @@ from benchmarks.records.store import RunStore, write_whole
 from benchmarks.sources import Source
 from benchmarks.training.batches import Collator, encode, features_for
 from benchmarks.training.model import build_model
+from benchmarks.words import plural, to_go
 from mtl_lora import InvalidInput, MTLLoRA
 
 ROWS = 64  # per task, of its training rows
@@ -42,7 +42,7 @@ def diagnose_runs(store: RunStore, run_ids: Sequence[str], source: Source) -> No
     runs = runs_to_diagnose(store, run_ids)
     missing = [run for run in runs if not store.diagnosis_path(run.id).exists()]
     done = len(runs) - len(missing)
-    print(f"{len(runs)} runs, {done} diagnosed already; diagnoses in {store.folder / 'diagnoses'}", flush=True)
+    print(f"{plural(len(runs), 'run')}, {done} diagnosed already; diagnoses in {store.folder / 'diagnoses'}", flush=True)
     load, start = cache(partial(load_task, source=source)), time.monotonic()
     for number, run in enumerate(missing, 1):
         forget_memory()
@@ -51,8 +51,7 @@ def diagnose_runs(store: RunStore, run_ids: Sequence[str], source: Source) -> No
         path.parent.mkdir(exist_ok=True)
         write_whole(path, partial(Path.write_text, data=text, encoding="utf-8"))
         left = (time.monotonic() - start) / number * (len(missing) - number)
-        estimate = f", about {duration(left)} left" if left else ""
-        print(f"[{number}/{len(missing)}{estimate}] {run.title} -> {path}", flush=True)
+        print(f"[{number}/{len(missing)}{to_go(left)}] {run.title} -> {path}", flush=True)
 
 
 def diagnose(finished: FinishedRun, load: Callable[..., TaskData]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from benchmarks.records.schema import FailureRecord, Record, RunRecord
 from benchmarks.records.store import RunStore
 from benchmarks.records.sweep import sweep
 from benchmarks.training.model import method_source
+from benchmarks.words import plural
 from mtl_lora.errors import InvalidInput
 
 POLL_SECONDS = 5.0
@@ -95,7 +96,9 @@ class _Grid:
                 others += [record] if made_by_other_source(record) else []
         failed = len(self.view.failures)
         hint = f", {failed} failed (--retry-failed does them again)" if failed else ""
-        self.view.say(f"{len(jobs)} runs, {len(self.view.finished)} finished already{hint}; results in {store.folder}")
+        self.view.say(
+            f"{plural(len(jobs), 'run')}, {len(self.view.finished)} finished already{hint}; results in {store.folder}"
+        )
         for record in others:
             title = f"{record.config.title} ({record.id})"
             self.view.say(f"{title} was made by other source of the same version of its method; --again does it anew")
@@ -184,4 +187,4 @@ class _Grid:
     def _held(self) -> str:
         """Who holds what is left."""
         holders = {str(holder) for job in self.waiting if (holder := read_lease(self.store.lease_path(job.run.id)))}
-        return f"waiting for {len(self.waiting)} runs that are done by {', '.join(sorted(holders))}"
+        return f"waiting for {plural(len(self.waiting), 'run')} done by {', '.join(sorted(holders))}"

@@ -13,10 +13,10 @@ from benchmarks.experiment.protocols import PROTOCOLS
 from benchmarks.experiment.study import Study
 from benchmarks.experiment.trials import Trials
 from benchmarks.experiment.tuning import Tuning
-from benchmarks.progress import duration
 from benchmarks.records.config import RunConfig
 from benchmarks.records.store import RunStore
 from benchmarks.training.estimate import Seconds, seconds_a_run
+from benchmarks.words import about, plural
 from mtl_lora.budget import CLOSE
 
 Stages = dict[str, tuple[int, int]]  # what runs are for: how many there are, how many are left
@@ -194,7 +194,7 @@ def _seeds(tuning: Tuning) -> str:
     if tuning.budget is None:
         return f"seeds {', '.join(map(str, tuning.seeds))}"
     rounds = ", ".join(f"{size} with seed {seed}" for (seed,), size in tuning.rounds)
-    return f"seeds by halving, at most {tuning.budget} trials each: {rounds}"
+    return f"seeds by halving, at most {plural(tuning.budget, 'trial')} each: {rounds}"
 
 
 def _nearest(study: Study) -> Iterator[str]:
@@ -206,8 +206,8 @@ def _nearest(study: Study) -> Iterator[str]:
 
 def _total(plan: Plan) -> str:
     if not plan.left:
-        return f"0 of {plan.runs} runs to do, nothing is left to run"
+        return f"0 of {plural(plan.runs, 'run')} to do, nothing is left to run"
+    to_do = f"{plan.left:,} of {plural(plan.runs, 'run')} to do"
     if plan.seconds is None:
-        return f"{plan.left} of {plan.runs} runs to do, unknown here: no finished run to go by"
-    time = duration(plan.seconds)
-    return f"{plan.left} of {plan.runs} runs to do, about {time} one after another ({plan.source})"
+        return f"{to_do}, unknown here: no finished run to go by"
+    return f"{to_do}, {about(plan.seconds)} one after another ({plan.source})"

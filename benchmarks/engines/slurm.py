@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.words import plural
+
 SCRIPT = """\
 #!/bin/bash
 #SBATCH --job-name=mtl-lora
@@ -15,7 +17,7 @@ SCRIPT = """\
 #SBATCH --output={logs}/%A_%a.log
 #SBATCH --open-mode=append
 #SBATCH --requeue
-# {runs} runs, {each} in each job. Add --gpus-per-task, --time, --partition and --account as your runs and site ask for.
+# {told}, {each} in each job. Add --gpus-per-task, --time, --partition and --account as your runs and site ask for.
 # A job that is preempted or killed goes on from its last checkpoints when it comes again; no run is ever done twice, so
 # submitting this again does what is left.
 cd {folder}
@@ -37,7 +39,7 @@ def write_script(path: Path, arguments: Sequence[str], runs: int, each: int, cpu
     logs = path.parent.resolve() / "slurm"
     logs.mkdir(parents=True, exist_ok=True)
     command = shlex.join([sys.executable, "-m", "benchmarks.cli", *_without_own(arguments)])
-    names = {"jobs": -(-runs // each), "runs": runs, "each": each, "cpus": cpus, "command": command}
+    names = {"jobs": -(-runs // each), "told": plural(runs, "run"), "each": each, "cpus": cpus, "command": command}
     path.write_text(SCRIPT.format(**names, logs=shlex.quote(str(logs)), folder=shlex.quote(str(Path.cwd()))))
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.progress import duration
 from benchmarks.records.config import RunConfig
 from benchmarks.records.leases import read_lease
 from benchmarks.records.store import RunStore
+from benchmarks.words import plural, to_go
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,9 @@ class GridStatus:
     def lines(self) -> list[str]:
         """For people."""
         counts = [f"{n} {name}" for name in ("finished", "running", "diverged", "failed", "left") if (n := self.count(name))]
-        time = f", about {duration(self.seconds_left)} to go" if self.seconds_left is not None else ""
         shown = [run for run in self.runs if run.status in ("running", "diverged", "failed")]
         rows = [f"  {run.status:<9} {run.title} ({run.id}): {run.detail}" for run in shown]
-        return [f"{len(self.runs)} runs: {', '.join(counts)}{time}", *rows]
+        return [f"{plural(len(self.runs), 'run')}: {', '.join(counts)}{to_go(self.seconds_left)}", *rows]
 
 
 def grid_status(configs: Sequence[RunConfig], store: RunStore) -> GridStatus:

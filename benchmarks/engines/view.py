@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.engines.base import Job, Progress
-from benchmarks.progress import duration
 from benchmarks.records.schema import FailureRecord, Record
 from benchmarks.records.store import RunStore
+from benchmarks.words import duration, to_go
 
 LINE_SECONDS = 60.0
 
@@ -111,8 +111,7 @@ class View:
             self.finished.add(record.id)
 
     def _count(self) -> str:
-        left = self._seconds_left()
-        return f"{len(self.finished) + len(self.failures)}/{self.total}" + (f", about {duration(left)} left" if left else "")
+        return f"{len(self.finished) + len(self.failures)}/{self.total}{to_go(self._seconds_left())}"
 
     def _seconds_left(self) -> float | None:
         """From the runs that ended here, or before there are any from the parts of those under way."""
@@ -127,5 +126,4 @@ class View:
             table.add_row(doing.job.run.title, str(doing), duration(time.monotonic() - doing.began))
         left = self.total - len(self.finished) - len(self.failures) - len(self.running)
         counts = f"{len(self.finished)} finished, {len(self.running)} running, {len(self.failures)} failed, {left} left"
-        time_left = self._seconds_left()
-        return Group(table, Text(counts + (f", about {duration(time_left)}" if time_left else "")))
+        return Group(table, Text(counts + to_go(self._seconds_left())))

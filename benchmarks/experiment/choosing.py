@@ -6,6 +6,7 @@ import dataclasses
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from benchmarks.experiment.tuning import Tuning
 from benchmarks.records.config import Candidate, Choice, RunConfig, Trial
@@ -34,13 +35,11 @@ def choose(trials: Sequence[Trial], budget: int | None = None) -> Choice:
         if {trial.seed for trial in own} != seeds:
             rate = candidate.learning_rate
             raise InvalidInput(f"trials at learning rate {rate:g} lack seeds that others have: no rate can be chosen")
-    means = means_of(tried)
-    if not means:
+    best = best_of(trials, budget)
+    if best is None:
         raise InvalidInput("no learning rate can be chosen: trials are missing or failed, or some diverged at every rate")
-    best = max(means, key=means.__getitem__)
-    scores = [trial.score for trial in tried[best] if trial.score is not None]
-    error = statistics.stdev(scores) / math.sqrt(len(seeds)) if len(seeds) > 1 else 0.0
-    near = [candidate for candidate, mean in means.items() if mean >= means[best] - error]
+    means = means_of(tried)
+    near = [candidate for candidate, mean in means.items() if mean >= best.mean - best.error]
     lowest = min(candidate.learning_rate for candidate in near)
     chosen = max((c for c in near if c.learning_rate == lowest), key=means.__getitem__)
     edges = [pick(trial.learning_rate for trial in trials) for pick in (min, max)]
@@ -48,10 +47,29 @@ def choose(trials: Sequence[Trial], budget: int | None = None) -> Choice:
         learning_rate=chosen.learning_rate,
         rule=(RULE if budget is None else HALVING) + (KNOB if chosen.value is not None else ""),
         trials=tuple(trials),
-        on_edge=best.learning_rate in edges,
+        on_edge=best.candidate.learning_rate in edges,
         budget=budget,
         value=chosen.value,
     )
+
+
+class Best(NamedTuple):
+    """The candidate with the highest mean dev score, that mean, and its standard error over tuning seeds (0 of one)."""
+
+    candidate: Candidate
+    mean: float
+    error: float
+
+
+def best_of(trials: Sequence[Trial], budget: int | None) -> Best | None:
+    """The best of the candidates that ``RULE`` chooses among; None where some trial of each diverged. Arguments as above."""
+    tried = by_candidate(trials) if budget is None else _last(trials)
+    means = means_of(tried)
+    if not means:
+        return None
+    best = max(means, key=means.__getitem__)
+    scores = [trial.score for trial in tried[best] if trial.score is not None]
+    return Best(best, means[best], statistics.stdev(scores) / math.sqrt(len(scores)) if len(scores) > 1 else 0.0)
 
 
 def better(trials: Iterable[Trial], size: int) -> list[Candidate]:

@@ -13,6 +13,7 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from benchmarks.words import plural
 from mtl_lora.errors import InvalidInput
 
 REDUCED = "tuned-reduced"
@@ -45,7 +46,9 @@ class Tuning:
             raise InvalidInput(f"learning rates to try must be different finite numbers above 0, not {rates!r}")
         if self.budget is not None and self.budget < self.candidates:
             what = f"{self.values} values at each of " if self.values > 1 else "each of "
-            raise InvalidInput(f"a budget of {self.budget} trials does not try {what}{len(self.rates)} learning rates once")
+            raise InvalidInput(
+                f"a budget of {plural(self.budget, 'trial')} does not try {what}{len(self.rates)} learning rates once"
+            )
 
     @property
     def candidates(self) -> int:

@@ -18,6 +18,7 @@ from benchmarks.records.store import RunStore, read_record, write_whole
 from benchmarks.sources import Source
 from benchmarks.sources.pins import PINNED
 from benchmarks.suites import find_suite
+from benchmarks.words import plural
 from mtl_lora.errors import InvalidInput
 
 LOGGED = 10  # times per run, as schema 1 did
@@ -49,10 +50,10 @@ def upgrade(folder: Path, source: Source | None = None) -> None:
             upgraded += changed
             if former := _former_id(record):
                 new_ids[former] = record.id
-    print(f"{len(places)} records, {upgraded} of them upgraded to schema {RUN}")
+    print(f"{plural(len(places), 'record')}, {upgraded} of them upgraded to schema {RUN}")
     _rename_links(folder / "report" / "index.html", new_ids)
     if source is not None:
-        print(f"queries told in the predictions of {sum(add_queries(store, source) for store in stores)} records")
+        print(f"queries told in the predictions of {plural(sum(add_queries(store, source) for store in stores), 'record')}")
 
 
 def _rename_links(page: Path, new_ids: Mapping[str, str]) -> None:

@@ -18,6 +18,7 @@ from benchmarks.records.config import RunConfig, Setting, plain
 from benchmarks.records.schema import FailureRecord, RunRecord
 from benchmarks.suites import recorded_suite
 from benchmarks.suites.spec import Suite
+from benchmarks.words import plural
 
 PLAIN = "lora"  # what others are measured against
 # Under protocol paper, what each method's own script sets.
@@ -328,7 +329,8 @@ def _unfinished(records: list[RunRecord], failures: list[FailureRecord]) -> list
         for status in ("diverged", "failed"):
             if count := sum(record.status == status for record in own):
                 at = f" at {budget:,}" if budget else ""
-                lines.append(f"{label}{at}: {count} of {len(own)} seeds {status}; its numbers are of the others alone.")
+                ended_so = f"{count} of {plural(len(own), 'seed')} {status}"
+                lines.append(f"{label}{at}: {ended_so}; its numbers are of the others alone.")
     return lines
 
 

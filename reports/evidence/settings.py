@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.experiment.tuning import TUNED
+from benchmarks.words import plural
 from reports.evidence.comparison import PLAIN, Comparison
 from reports.evidence.differences import Difference
 from reports.evidence.significance import PairedTests
@@ -116,9 +117,9 @@ def _details(comparison: Comparison) -> dict[str, str]:
         "backbone": config.backbone.id.rpartition("/")[2],
         "base": f"base in {config.backbone.quantise or 'full'}",
         "rate": "released rates" if config.protocol == "paper" else f"learning rate {config.recipe.learning_rate:g}",
-        "epochs": f"{config.recipe.epochs} epochs",
+        "epochs": plural(config.recipe.epochs, "epoch"),
         "answering": config.answer_mode,
-        "tasks": f"{len(config.tasks)} tasks",
+        "tasks": plural(len(config.tasks), "task"),
         "pictures": f"pictures {comparison.pictures}",
         "split": f"split {config.split}",
     }

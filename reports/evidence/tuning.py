@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from benchmarks.experiment.choosing import by_candidate, means_of
+from benchmarks.experiment.choosing import Best, best_of, by_candidate, means_of
 from benchmarks.records.config import Candidate, Choice
 from reports.evidence.comparison import Comparison, Entry
 
@@ -18,6 +18,7 @@ class Tuned:
         knob: the setting that was tuned beside the rate.
         means: mean dev score of each candidate in percent over tuning seeds, but for those of which a trial diverged.
         seeds: the same of all candidates seed by seed, but for trials that diverged.
+        best: the candidate with the highest mean dev score, from which the rule starts.
         default: the rate of the recipe, by which methods are trained that are not tuned.
     """
 
@@ -26,6 +27,7 @@ class Tuned:
     knob: str | None
     means: dict[Candidate, float]
     seeds: dict[Candidate, list[float]]
+    best: Best
     default: float
 
     @property
@@ -53,9 +55,15 @@ class Tuned:
         return self.means.get(Candidate(rate, self.choice.value))
 
     @property
-    def best(self) -> float:
+    def dev_score(self) -> float:
         """The mean dev score of what was chosen."""
         return self.means[self.choice.candidate]
+
+    @property
+    def highest(self) -> str:
+        """The highest mean dev score in percent, its standard error, and where that is."""
+        knob = "" if self.knob is None else f", {self.knob} {self.best.candidate.value}"
+        return f"{100 * self.best.mean:.1f} ({100 * self.best.error:.1f}) at {self.best.candidate.learning_rate:g}{knob}"
 
     def best_of(self, count: int) -> float:
         """The mean dev score of the best of so many candidates, on average over which of the grid these are; one of which a
@@ -76,5 +84,7 @@ def tuned(comparison: Comparison, budget: int) -> list[Tuned]:
             means = {candidate: 100 * mean for candidate, mean in means_of(tried).items()}
             seeds = {candidate: [100 * t.score for t in own if t.score is not None] for candidate, own in tried.items()}
             default = comparison.config.recipe.learning_rate
-            found.append(Tuned(entry, method.choice, method.knob, means, seeds, default))
+            best = best_of(method.choice.trials, method.choice.budget)
+            assert best is not None, "there is a choice"
+            found.append(Tuned(entry, method.choice, method.knob, means, seeds, best, default))
     return found

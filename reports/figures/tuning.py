@@ -25,7 +25,7 @@ def score_against_rate(arms: Sequence[Tuned], about: str, folder: Path, name: st
             for candidate in own:
                 scores = arm.seeds[candidate]
                 axes.scatter([candidate.learning_rate] * len(scores), scores, s=12, color=colour, alpha=0.5, linewidths=0)
-            axes.scatter(arm.rate, arm.best, s=150, facecolors="none", edgecolors=colour, linewidths=1.5, zorder=3)
+            axes.scatter(arm.rate, arm.dev_score, s=150, facecolors="none", edgecolors=colour, linewidths=1.5, zorder=3)
         tried = sorted({candidate.learning_rate for arm in arms for candidate in arm.seeds})
         axes.set_xscale("log")
         axes.set_xticks(tried, [f"{rate:g}" for rate in tried], rotation=90, fontsize=9)
@@ -38,7 +38,7 @@ def score_against_rate(arms: Sequence[Tuned], about: str, folder: Path, name: st
             "rates within one standard error of the best the lowest); a gap: diverged."
             + (" By halving, the better rates have more seeds." if arms[0].choice.budget else "")
         )
-        chosen = "; ".join(f"{arm.entry.label} {arm.chosen} ({arm.best:.1f})" for arm in arms)
+        chosen = "; ".join(f"{arm.entry.label} {arm.chosen} ({arm.dev_score:.1f})" for arm in arms)
         return save(figure, folder, name, caption, f"{caption} Chosen: {chosen}.")
 
 
@@ -66,7 +66,7 @@ def tuned_against_default(arms: Sequence[Tuned], about: str, folder: Path, name:
         figure, axes = plt.subplots(figsize=(7.6, 1.1 + 0.32 * len(arms)), constrained_layout=True)
         for y, arm in enumerate(arms):
             colour, _ = look(arm.entry)
-            tuned, default = arm.best, arm.at(arm.default)
+            tuned, default = arm.dev_score, arm.at(arm.default)
             if default is not None:
                 axes.plot([default, tuned], [y, y], color=colour, linewidth=1.5)
                 axes.plot(default, y, marker="o", markerfacecolor="white", color=colour)

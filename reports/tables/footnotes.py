@@ -7,6 +7,7 @@ from benchmarks.experiment.methods import LARGER
 from benchmarks.experiment.presets import PICTURE_PRESETS, PRESETS
 from benchmarks.experiment.tuning import HALVED, REDUCED, TUNED
 from benchmarks.records.config import RunConfig
+from benchmarks.words import plural
 from reports.evidence.comparison import Comparison, Entry
 
 
@@ -28,30 +29,14 @@ def lead(comparison: Comparison, budget: int) -> str:
         if limit
     ]
     parts.append(f"cut to at most {' and '.join(cut)}" if cut else "no rows cut here")
-    parts.append(epochs(config))
+    parts.append(plural(config.recipe.epochs, "epoch"))
     return "; ".join(parts) + "."
-
-
-def seeds_of(count: int) -> str:
-    """1 seed, 3 seeds."""
-    return f"{count} seed{'s' * (count > 1)}"
-
-
-def points(margin: float) -> str:
-    """1 point, 0.5 points."""
-    return f"{margin:g} point{'s' * (margin != 1)}"
-
-
-def epochs(config: RunConfig) -> str:
-    """1 epoch, 3 epochs."""
-    count = config.recipe.epochs
-    return f"{count} epoch{'s' * (count > 1)}"
 
 
 def training(config: RunConfig) -> str:
     """At most how many rows, how often and how fast."""
     rows = f"at most {config.max_train:,} training rows per task, " if config.max_train else ""
-    return f"{rows}{epochs(config)}, {_rate(config)}"
+    return f"{rows}{plural(config.recipe.epochs, 'epoch')}, {_rate(config)}"
 
 
 def _quantised(config: RunConfig) -> str:
@@ -95,7 +80,7 @@ def notes(comparison: Comparison, entries: list[Entry]) -> list[str]:
         + (" Groups of tasks, but for the mean, are not tested." if comparison.groups else ""),
         *suite.notes,
         *_answering(config),
-        f"{'Recipe' if config.protocol == 'paper' else 'One recipe for all'}: {epochs(config)}, "
+        f"{'Recipe' if config.protocol == 'paper' else 'One recipe for all'}: {plural(config.recipe.epochs, 'epoch')}, "
         f"batch {recipe.batch_size}, "
         f"{_rate(config)}, alpha / rank {recipe.scaling:g}, {recipe.sampling} sampling, "
         f"{config.precision}{_quantised(config)}; adapted: {', '.join(config.backbone.targets)}. "

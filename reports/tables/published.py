@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import pandas as pd
 
 from benchmarks.suites import all_suites, find_suite
+from benchmarks.words import plural
 from reports.evidence.comparison import Comparison, Entry
 from reports.evidence.significance import MEAN
-from reports.tables.footnotes import seeds_of, training
+from reports.tables.footnotes import training
 from reports.tables.table import Table, Text
 
 # What papers call a backbone, and its hub id.
@@ -83,7 +84,7 @@ def verdict(setting: dict[str, str], group: pd.DataFrame, measured: Sequence[Com
         return f"not comparable: rank {setting['rank']}, measured at {', '.join(str(e.rank) for _, e in whole)}"
     seeds = max(len(entry.seeds) for entry in same)
     if seeds < SEEDS:
-        return f"not comparable: measured with {seeds_of(seeds)}"
+        return f"not comparable: measured with {plural(seeds, 'seed')}"
     return _judged(values, next(entry for entry in same if len(entry.seeds) == seeds))
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from benchmarks.words import plural
 from reports.evidence.comparison import PLAIN, Cell, Comparison, Entry, size
 from reports.evidence.differences import Difference
 from reports.evidence.significance import MEAN, PairedTests
-from reports.tables.footnotes import lead, notes, seeds_of, setting
+from reports.tables.footnotes import lead, notes, setting
 from reports.tables.glossary import MAJORITY
 from reports.tables.table import Table, Text
 
@@ -119,7 +120,7 @@ def difference(found: Difference | None, first: Entry, second: Entry) -> Text:
     if found is None:
         return Text("")
     fewer = found.seeds < max(len(first.seeds), len(second.seeds))
-    text = f"{found}, {seeds_of(found.seeds)}" if fewer else str(found)
+    text = f"{found}, {plural(found.seeds, 'seed')}" if fewer else str(found)
     return Text(text, found.significant, tuple(first.runs.values()))
 
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from itertools import combinations
 
 from benchmarks.experiment.methods import OURS
+from benchmarks.words import plural
 from reports.evidence.comparison import PLAIN, Comparison, Entry, size
 from reports.evidence.differences import BETTER, EQUIVALENT, VERDICTS, WORSE, Difference
 from reports.evidence.significance import PairedTests
-from reports.tables.footnotes import points, seeds_of
 from reports.tables.table import Cell, Table, Text
 
 HEAD = (
@@ -45,7 +45,8 @@ def pairs_table(comparison: Comparison, tests: dict[int, PairedTests], name: str
                 )
     if not rows:
         return None
-    notes = [f"On the suite's mean, over the seeds that both have. Margin: {points(next(iter(tests.values())).margin)}."]
+    margin = plural(next(iter(tests.values())).margin, "point")
+    notes = [f"On the suite's mean, over the seeds that both have. Margin: {margin}."]
     if any(paired.unpaired for paired in tests.values()):
         notes.append("Tasks that are ranked by query are not paired where predictions do not name queries.")
     return Table(name, f"Every pair of methods: {comparison.subject}", HEAD, rows, notes, paper=False)
@@ -83,7 +84,7 @@ def _leader(comparison: Comparison, budget: int, paired: PairedTests) -> str:
     for other, found in over.items():
         told.setdefault(" ".join(words(found)), []).append(other)
     parts = [f"{verdict} {listed(labels)}" for verdict, labels in told.items()]
-    where = f"At {size(comparison, budget)}, {seeds_of(len(seeds))}"
+    where = f"At {size(comparison, budget)}, {plural(len(seeds), 'seed')}"
     return f"{where}: {leader} has the highest mean, {means[leader]:.1f}: {'; '.join(parts)}."
 
 
@@ -103,7 +104,7 @@ def words(found: Difference) -> tuple[str, str]:
     if found.verdict in (BETTER, WORSE):
         return found.verdict, "than"
     if found.verdict == EQUIVALENT:
-        return f"equivalent within {points(found.margin)}", "to"
+        return f"equivalent within {plural(found.margin, 'point')}", "to"
     if not found.shown:
         return "no difference shown", "to"
     side, preposition = ("ahead", "of") if found.value > 0 else ("behind", "compared to")
@@ -121,7 +122,7 @@ def together(method: str, differences: Sequence[Difference]) -> str:
                 f" in {counts[kind]} of {total} comparisons" if counts[kind] < total else ""
             )
     if counts[EQUIVALENT] > total / 2:
-        return f"{method} is equivalent to plain LoRA within {points(differences[0].margin)}"
+        return f"{method} is equivalent to plain LoRA within {plural(differences[0].margin, 'point')}"
     return f"no difference between {method} and plain LoRA is shown"
 
 
@@ -145,5 +146,5 @@ def _judged(found: Difference) -> str:
 
 
 def p_value(value: float) -> str:
-    """With as many digits as matter."""
-    return f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+    """With as many digits as matter: 0.21, 0.021, 4e-05."""
+    return f"{value:.1g}" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"

@@ -25,7 +25,8 @@ def tuning_table(arms: Sequence[Tuned], title: str, results: Results, name: str)
                 f"{seconds / 3600:.2f}",
                 _tried(arm),
                 Text(f"{arm.chosen}{' (edge)' if arm.choice.on_edge else ''}", runs=tuple(arm.entry.runs.values())),
-                f"{arm.best:.1f}",
+                f"{arm.dev_score:.1f}",
+                arm.highest,
                 "" if default is None else f"{default:.1f}",
                 f"{arm.entry.score.mean:.1f}",
             ]
@@ -38,6 +39,7 @@ def tuning_table(arms: Sequence[Tuned], title: str, results: Results, name: str)
         "rates tried",
         "chosen",
         "dev score",
+        "best dev score",
         "untuned",
         "test score",
     ]
@@ -45,6 +47,8 @@ def tuning_table(arms: Sequence[Tuned], title: str, results: Results, name: str)
     notes = [
         f"Rule for all: {arms[0].choice.rule}. Tuning seeds {', '.join(map(str, seeds))}; full fine-tuning tries rates ten "
         "times lower.",
+        "Dev score: the mean at the chosen rate. Best dev score: the highest mean, its standard error over tuning seeds in "
+        "parentheses, and its rate: the rule takes the lowest rate that is no further below it than that.",
         f"Untuned: the dev score at learning rate {arms[0].default:g}, which other protocols give all. Dev scores at a rate "
         "chosen by them are too high; the test score is of fresh seeds.",
         "Hours: of trials that finished, one after another. Edge: the best was the lowest or highest rate tried.",

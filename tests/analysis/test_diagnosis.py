@@ -241,7 +241,7 @@ def test_what_is_diagnosed_is_not_diagnosed_again(finished: RunStore, capsys: py
     assert mtl_lora("diagnose", "--results", finished.folder) == 0
     assert mtl_lora("diagnose", run_of(finished, "lora"), "--results", finished.folder) == 0
     shown = capsys.readouterr().out.strip().splitlines()
-    assert [line.partition(";")[0] for line in shown] == ["2 runs, 2 diagnosed already", "1 runs, 1 diagnosed already"]
+    assert [line.partition(";")[0] for line in shown] == ["2 runs, 2 diagnosed already", "1 run, 1 diagnosed already"]
     assert before == {path: path.read_bytes() for path in (finished.folder / "diagnoses").iterdir()}
 
 
@@ -264,7 +264,7 @@ def test_what_cannot_be_looked_into_is_skipped_with_a_line(
         "of hydralora, which routes by token, so no task of it is one update",
         "of theirs, a suite that is unknown here",
     ]
-    skipped = {f"skipped: 1 runs {why}" for why in [*whys, "of heads-only, which trains no adapter"]}
+    skipped = {f"skipped: 1 run {why}" for why in [*whys, "of heads-only, which trains no adapter"]}
     cut, *told = shown.err.splitlines()
     assert shown.out.startswith("2 runs, 2 diagnosed already") and set(told) == skipped
     assert cut.startswith(f"left out: {store.record_path('cut')} is not a whole run record")

@@ -247,7 +247,7 @@ def test_a_plan_measures_what_scoring_takes(tiny: Path, tmp_path: Path, capsys: 
     for methods in ("lora", "heads-only"):  # the latter trains nothing here
         options = [*FAST, "--mirror", tiny, "--results", tmp_path, "--tasks", "siqa,winogrande", "--methods", methods]
         assert mtl_lora("plan", "commonsense", *options) == 0
-        assert "1 of 1 runs to do, about " in capsys.readouterr().out
+        assert "1 of 1 run to do, about " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_status_tells_what_is_finished_running_diverged_and_left(
     assert (heads["status"], heads["detail"]) == ("running", "train 7/9")
 
     assert mtl_lora(*run_arguments(tiny, store.folder, *METHODS, "--no-wait")) == 0  # another job holds one
-    assert "waiting for 1 runs that are done by" in capsys.readouterr().out
+    assert "waiting for 1 run done by" in capsys.readouterr().out
     other.close()
     assert [run["status"] for run in status(tiny, store, capsys)["runs"]] == ["finished", "left", "finished"]
     assert mtl_lora("status", *run_arguments(tiny, store.folder, *METHODS)[1:]) == 0
@@ -98,7 +98,7 @@ def test_a_run_is_done_again_from_its_record(
     (found,) = other.finished()
     assert (found.config, found.scores, found.training.loss) == (record.config, record.scores, record.training.loss)
     assert mtl_lora(*asked, store.folder) == 0
-    assert "1 runs, 1 finished already" in capsys.readouterr().out
+    assert "1 run, 1 finished already" in capsys.readouterr().out
 
 
 def test_the_version(capsys: pytest.CaptureFixture) -> None:

@@ -66,7 +66,7 @@ def test_a_plan_needs_a_configuration_alone_and_says_what_was_chosen(
     shown = capfd.readouterr().out
     read = "pooling last, targets q_proj,k_proj,v_proj,o_proj, answer mode generation"
     assert f"by its architecture, LlamaModel: {read}" in shown.splitlines()
-    assert "1 of 1 runs to do, unknown here" in shown
+    assert "1 of 1 run to do, unknown here" in shown
     assert mtl_lora("run", "commonsense", *options, "--tasks", "piqa", "--results", tmp_path) == 2
     assert "holds no weights" in capfd.readouterr().err
     assert mtl_lora("plan", "commonsense", *options, "--tasks", "piqa", "--targets", "all-linear") == 0

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 from tiny_study import study
 
+from benchmarks.experiment.choosing import best_of as best_candidate
 from benchmarks.experiment.choosing import choose
 from benchmarks.experiment.methods import LARGER
 from benchmarks.experiment.tuning import HALVED, REDUCED
@@ -55,7 +56,7 @@ def arm(label: str, knob: str | None = None) -> Tuned:
     entry = SimpleNamespace(
         name=label, label=label, place=0, reference=False, runs={0: "a"}, score=SimpleNamespace(mean=88.0)
     )
-    return Tuned(entry, choose(trials), knob, means, seeds, 1.1e-3)
+    return Tuned(entry, choose(trials), knob, means, seeds, best_candidate(trials, None), 1.1e-3)
 
 
 def test_figures_name_the_rates_that_were_tried_and_no_formulas(tmp_path: Path) -> None:
@@ -75,6 +76,17 @@ def test_the_table_says_what_was_tried_and_whether_by_as_many_trials(results: Re
     assert [row["diverged"] for row in shown] == ["1", "2"]
     assert any("different numbers of trials" in note for note in table.notes)
     assert not any("different numbers" in note for note in tuning_table([arm("lora")], "quick", results, "t").notes)
+
+
+def test_the_table_says_what_the_rule_did_where_the_best_rate_was_not_taken(results: Results) -> None:
+    scores = {1e-4: (0.30, 0.32), 2e-4: (0.20, 0.22), 4e-4: (0.29, 0.41)}
+    trials = [Trial(f"{rate}-{s}", rate, 100 + s, score) for rate, own in scores.items() for s, score in enumerate(own)]
+    means, seeds = ({Candidate(rate): f(own) for rate, own in scores.items()} for f in (lambda own: 50 * sum(own), list))
+    tuned = replace(arm("lora"), choice=choose(trials), means=means, seeds=seeds, best=best_candidate(trials, None))
+    table = tuning_table([tuned], "quick", results, "t")
+    shown = dict(zip(table.header, map(str, table.rows[0]), strict=True))
+    assert (shown["chosen"], shown["dev score"]) == ("0.0001 (edge)", "31.0")
+    assert shown["best dev score"] == "35.0 (6.0) at 0.0004"
 
 
 @pytest.mark.parametrize("protocol", [REDUCED, HALVED])
