@@ -10,6 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from pydantic import RootModel, ValidationError
+
 from benchmarks.experiment.choosing import verify
 from benchmarks.experiment.methods import OURS
 from benchmarks.progress import shown
@@ -126,7 +128,7 @@ def _replace(made: Path, out: Path) -> None:
     The manifest names the files of a report, with the hashes by which it knows them again.
     """
     manifest = out / MANIFEST
-    earlier = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {}
+    earlier = _read_manifest(manifest) if manifest.exists() else {}
     files = {path.relative_to(made).as_posix(): _hash(path) for path in sorted(made.rglob("*")) if path.is_file()}
     for name in {**earlier, **files}:
         if (out / name).exists() and _hash(out / name) != earlier.get(name):
@@ -139,6 +141,18 @@ def _replace(made: Path, out: Path) -> None:
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.move(made / name, out / name)
     manifest.write_text(json.dumps(files, indent=0) + "\n", encoding="utf-8")
+
+
+def _read_manifest(path: Path) -> dict[str, str]:
+    """The hashes of an earlier report's files, by name; InvalidInput where no report wrote this."""
+    refusal = InvalidInput(f"{path} is not as `mtl-lora report` writes it: move it, or give another folder with --out")
+    try:
+        earlier = RootModel[dict[str, str]].model_validate_json(path.read_bytes()).root
+    except ValidationError:
+        raise refusal from None
+    if any(Path(name).is_absolute() or ".." in Path(name).parts or len(sha256) != 64 for name, sha256 in earlier.items()):
+        raise refusal
+    return earlier
 
 
 def _hash(path: Path) -> str:

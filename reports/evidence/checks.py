@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import pandas as pd
 
-from benchmarks.records.schema import Record, RunRecord
+from benchmarks.records.schema import Record, RunRecord, TaskScore
 from benchmarks.records.store import read_record
 from benchmarks.scoring.resampling import Columns, names_queries, weighted_scores
 from benchmarks.suites import all_suites, recorded_suite
@@ -26,10 +27,23 @@ def checked_record(path: Path) -> Record:
         raise InvalidInput(f"{path} is the record of run {record.id}: its file has another name")
     if record.config.id != record.id:
         raise InvalidInput(f"{path}: its configuration is that of run {record.config.id}, so it was changed")
-    for task in _tasks(record):
+    try:
+        tasks = _tasks(record)
+    except InvalidInput as error:  # a suite or a task that is unknown here
+        raise InvalidInput(f"{path}: {error}") from error
+    for task in tasks:
         if record.config.definitions.get(task.name) != task.definition:
             raise InvalidInput(f"{path}: task {task.name} was defined otherwise than it is now")
+        if isinstance(record, RunRecord) and not _follows(record.scores.get(task.name), task):
+            raise InvalidInput(f"{path}: its score of task {task.name} is not the mean of its metrics")
     return record
+
+
+def _follows(score: TaskScore | None, task: Task) -> bool:
+    """Whether a score is the mean of the task's metrics."""
+    if score is None or not set(task.metrics) <= set(score.metrics):
+        return False
+    return abs(fmean(score.metrics[name] for name in task.metrics) - score.score) <= CLOSE
 
 
 def _tasks(record: Record) -> tuple[Task, ...]:

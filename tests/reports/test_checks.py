@@ -14,8 +14,10 @@ from tiny_study import RESULTS
 
 from benchmarks.records.measurements import Diagnosis
 from benchmarks.records.schema import to_json
-from benchmarks.records.store import RunStore
+from benchmarks.records.store import RunStore, read_record
+from mtl_lora import InvalidInput
 from reports.evidence.results import Results
+from reports.report import write_report
 
 RUNS = [r for r in RunStore(RESULTS / "commonsense").finished() if r.config.method.name in ("lora", "mtl-lora")][:3]
 
@@ -57,6 +59,13 @@ def of_another_run(path: Path) -> None:
     shutil.copy(other, path.with_suffix(".predictions.parquet"))
 
 
+def of_a_suite_that_is_unknown(path: Path) -> None:
+    whole = read_record(path)
+    config = replace(whole.config, suite="theirs")
+    path.with_name(f"{config.id}.json").write_text(to_json(replace(whole, id=config.id, config=config)))
+    path.unlink()
+
+
 def again_elsewhere(path: Path) -> None:
     shutil.copytree(path.parent, path.parents[1] / "zoo" / "runs")
     for own in (path.parents[1] / "zoo" / "runs").iterdir():
@@ -71,7 +80,9 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "another rate": (record("config", "recipe", "learning_rate", value=0.5), "its configuration is that of run"),
     "another name": (lambda path: path.rename(path.with_name("0123456789abcdef.json")), "its file has another name"),
     "another score": (record("score", value=0.99), "its score is not the mean of its tasks' scores"),
-    "another task score": (record("scores", "piqa", "score", value=0.99), "its score is not the mean"),
+    "another task score": (record("scores", "piqa", "score", value=0.99), "its score of task piqa is not the mean of"),
+    "another metric": (record("scores", "piqa", "metrics", "accuracy", value=0.99), "of task piqa is not the mean of its"),
+    "of an unknown suite": (of_a_suite_that_is_unknown, "a suite that is unknown here"),
     "another run's predictions": (of_another_run, "its predictions of task"),
     "other labels": (predictions(lambda own: own.assign(label=1 - own["label"])), "its predictions of task"),
     "other rows": (predictions(lambda own: own.assign(row=own["row"] + 1)), "have other rows or labels than"),
@@ -182,3 +193,14 @@ def test_a_damaged_speed_record_is_left_out_alone(case: str, folder: Path, capsy
     assert [*Results(folder).speed()] == ["speed-cpu"]
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"left out: {folder / 'speed' / 'speed-gpu.json'} is no record of the speed benchmark (")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"name": "an app"}', json.dumps({"../mine": "0" * 64}), '{"a": 1}'])
+def test_a_manifest_that_no_report_wrote_stays(text: str, folder: Path) -> None:
+    out = folder / "out"
+    out.mkdir()
+    (out / "manifest.json").write_text(text)
+    with pytest.raises(InvalidInput, match=r"manifest\.json is not as `mtl-lora report` writes it: move it"):
+        write_report(folder, out)
+    assert [p.name for p in out.iterdir()] == ["manifest.json"]
+    assert (out / "manifest.json").read_text() == text
