@@ -9,6 +9,7 @@ import pytest
 import torch
 from peft.optimizers import create_loraplus_optimizer
 from tiny_models import LLAMA_TARGETS, adapted_llama, randomise_adapters, tiny_bert, tiny_llama, tokens
+from torch import nn
 from transformers import TrainingArguments
 
 from baselines.lora_plus import LoRAPlus
@@ -136,3 +137,8 @@ def test_poly_equals_pefts_task_by_task() -> None:
     mixed = ours(tokens(), task_ids=ids).logits
     torch.testing.assert_close(mixed, theirs(tokens(), task_ids=ids).logits)
     assert (mixed - tiny_llama()(tokens()).logits).abs().max() > 1e-2
+
+
+def test_pissa_has_no_rank_above_that_of_its_weights() -> None:
+    with pytest.raises(InvalidInput, match=r"rank 9 is above the 4 that W has"):
+        AdaptedModel(nn.Sequential(nn.Linear(4, 12)), PiSSA(rank=9), ["task"], ["0"])
