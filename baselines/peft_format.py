@@ -1,4 +1,4 @@
-"""Exchange with PEFT: any task of any method leaves as an ordinary LoRA (or DoRA) checkpoint; such checkpoints come in.
+"""To PEFT: any task of any method leaves as an ordinary LoRA (or DoRA) checkpoint; they come in by ``peft_import``.
 
 For one task the factors fold: A = D, B = U C_t. So what is exported is not an approximation.
 File format: ``adapter_config.json`` and ``adapter_model.safetensors`` as huggingface/peft writes them.
@@ -14,40 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from baselines.dora import DoRA
-from baselines.lora import LoRA
-from mtl_lora import AdaptedLinear, AdaptedModel, InvalidInput, target_layers
-from mtl_lora.weights import dims, is_transposed
+from mtl_lora import AdaptedLinear, AdaptedModel, InvalidInput
+from mtl_lora.weights import is_transposed
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
 TENSORS = {"A": "lora_A.weight", "B": "lora_B.weight", "m": "lora_magnitude_vector"}  # ours -> PEFT's
-
-READ = {"r", "lora_alpha", "lora_dropout", "use_dora"}
-WITHOUT_EFFECT = {  # on what tensors of nn.Linear layers compute; which layers are adapted, their names say
-    "auto_mapping",
-    "base_model_name_or_path",
-    "exclude_modules",
-    "fan_in_fan_out",
-    "inference_mode",
-    "layers_pattern",
-    "layers_to_transform",
-    "megatron_core",
-    "peft_version",
-    "qalora_group_size",
-    "revision",
-    "target_modules",
-    "task_type",
-}
-HARMLESS = {  # others, such as the starts of PiSSA and OLoRA, change the base weights too
-    "bias": ("none",),
-    "init_lora_weights": (True, False, None, "gaussian", "orthogonal"),
-    "peft_type": ("LORA",),
-}
 
 
 @torch.no_grad()
@@ -154,49 +129,3 @@ def _plain_on_meta(model: AdaptedModel) -> nn.Module:
         parent, _, child = name.rpartition(".")
         setattr(base.get_submodule(parent), child, layer.base)
     return base
-
-
-@torch.no_grad()
-def import_peft(base: nn.Module, folder: Path | str, tasks: Sequence[str]) -> AdaptedModel:
-    """The base model adapted by a PEFT LoRA or DoRA checkpoint, shared by ``tasks``.
-
-    Raises:
-        InvalidInput: For other kinds of checkpoint, settings not known to be harmless, and tensors that are missing, of
-            another shape or too many. The base is then as it was.
-    """
-    folder = Path(folder)
-    try:
-        config = json.loads((folder / CONFIG).read_text())
-        tensors = load_file(folder / WEIGHTS)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise InvalidInput(f"{folder} is no PEFT checkpoint ({CONFIG} and {WEIGHTS}): {error}") from error
-    if not isinstance(config, dict) or not {"r", "lora_alpha"} <= config.keys():
-        raise InvalidInput(f"{folder}: {CONFIG} lacks r or lora_alpha")
-    for name, value in config.items():
-        if not _harmless(name, value):
-            raise InvalidInput(f"{folder}: only plain LoRA and DoRA checkpoints can be imported, not {name}={value}")
-    kind = DoRA if config.get("use_dora") else LoRA
-    method = kind(rank=config["r"], alpha=config["lora_alpha"], dropout=config.get("lora_dropout", 0.0))
-    layers = sorted({name.removeprefix(PREFIX).partition(".lora_")[0] for name in tensors})
-    wanted = {
-        f"{PREFIX}{name}.{TENSORS[own]}": shape
-        for name, layer in target_layers(base, layers).items()
-        for own, shape in method.shapes(*dims(layer), len(tasks)).items()
-    }
-    for name, shape in wanted.items():
-        if name not in tensors or tensors[name].shape != shape:
-            raise InvalidInput(f"{folder}: {name} is missing or not of shape {shape}")
-    if tensors.keys() - wanted.keys():
-        raise InvalidInput(f"{folder}: {min(tensors.keys() - wanted.keys())} is no tensor of a plain LoRA or DoRA")
-    model = AdaptedModel(base, method, tasks, layers)
-    for name, layer in model.layers():
-        for own, parameter in layer.adapter.items():
-            parameter.copy_(tensors[f"{PREFIX}{name}.{TENSORS[own]}"])
-    return model
-
-
-def _harmless(name: str, value: object) -> bool:
-    """Whether a setting leaves a checkpoint plain LoRA or DoRA. Options not known here, of later versions, must be off."""
-    if name in HARMLESS:
-        return value in HARMLESS[name]
-    return name in READ | WITHOUT_EFFECT or not value

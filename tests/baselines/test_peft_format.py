@@ -15,7 +15,8 @@ from transformers import BertConfig, BertForSequenceClassification, DeepseekV3Co
 
 from baselines.dora import DoRA
 from baselines.lora import LoRA
-from baselines.peft_format import export_peft, import_peft
+from baselines.peft_format import export_peft
+from baselines.peft_import import import_peft
 from mtl_lora import AdaptedModel, InvalidInput, Method
 
 
@@ -112,7 +113,6 @@ def test_settings_that_select_layers_are_imported(peft_checkpoint: Path, tmp_pat
         ("layer_replication", [[0, 2], [1, 2]]),
         ("rank_pattern", {"q_proj": 2}),
         ("alpha_pattern", {"q_proj": 2}),
-        ("modules_to_save", ["lm_head"]),
         ("trainable_token_indices", [3]),
         ("target_parameters", ["experts"]),
         ("bias", "all"),
@@ -145,10 +145,6 @@ def test_damaged_checkpoints_are_refused(peft_checkpoint: Path, tmp_path: Path) 
 
 
 def test_a_head_that_was_trained_goes_along(folding: Method, tmp_path: Path) -> None:
-    def classifier() -> BertForSequenceClassification:
-        torch.manual_seed(0)
-        return BertForSequenceClassification(BertConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=4)).eval()
-
     model = randomise_adapters(AdaptedModel(classifier(), folding, TASKS, ["query", "value"]))
     model.base.classifier.requires_grad_(True)
     with torch.no_grad():
@@ -156,6 +152,55 @@ def test_a_head_that_was_trained_goes_along(folding: Method, tmp_path: Path) -> 
     export_peft(model, "b", tmp_path)
     theirs = peft.PeftModel.from_pretrained(classifier(), tmp_path)
     torch.testing.assert_close(theirs(tokens()).logits, logits(model, "b"), rtol=1e-4, atol=1e-5)
+
+
+def classifier(labels: int = 2) -> BertForSequenceClassification:
+    torch.manual_seed(0)
+    settings = BertConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=4, num_labels=labels)
+    return BertForSequenceClassification(settings).eval()
+
+
+@pytest.fixture
+def classification(tmp_path: Path) -> Path:
+    """A checkpoint of PEFT with a trained head."""
+    config = peft.LoraConfig(r=4, target_modules=["query"], task_type="SEQ_CLS")
+    theirs = peft.get_peft_model(classifier(), config)
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.3 * torch.randn_like(parameter))
+    theirs.save_pretrained(tmp_path)
+    return tmp_path
+
+
+def test_a_checkpoint_with_a_head_is_imported_for_one_task_and_goes_back(classification: Path) -> None:
+    expected = peft.PeftModel.from_pretrained(classifier(), classification).eval()(tokens()).logits
+    model = import_peft(classifier(), classification, ["only"]).eval()
+    torch.testing.assert_close(logits(model, "only"), expected, rtol=1e-4, atol=1e-5)
+    assert {name for name, p in model.base.named_parameters() if p.requires_grad and "adapter" not in name} == {
+        "classifier.weight",
+        "classifier.bias",
+    }
+    export_peft(model, "only", classification / "again")
+    again = peft.PeftModel.from_pretrained(classifier(), classification / "again").eval()
+    torch.testing.assert_close(again(tokens()).logits, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_heads_that_do_not_belong_to_one_task_are_refused(
+    classification: Path, peft_checkpoint: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidInput, match=r"one head is imported for one task, .* \(classifier of this base\) for 3 tasks"):
+        import_peft(classifier(), classification, TASKS)
+    with pytest.raises(InvalidInput, match=r"classifier.weight is missing or not of shape \(3, 32\)"):
+        import_peft(classifier(labels=3), classification, ["only"])
+    with pytest.raises(InvalidInput, match=r"\(none of this base\) for 1 tasks"):
+        import_peft(tiny_bert(), classification, ["only"])
+    two = altered(peft_checkpoint, tmp_path, modules_to_save=["lm_head", "embed_tokens"])
+    refuses_to_import(two, r"\(model.embed_tokens, lm_head of this base\) for 3 tasks")
+    tied = tiny_llama()
+    tied.lm_head.weight = tied.model.embed_tokens.weight
+    with pytest.raises(InvalidInput, match="the head lm_head shares a weight of this base"):
+        import_peft(tied, altered(peft_checkpoint, tmp_path, modules_to_save=["lm_head"]), ["only"])
 
 
 def deepseek() -> DeepseekV3ForCausalLM:

@@ -13,7 +13,8 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from baselines.dora import DoRA
 from baselines.lora import LoRA
-from baselines.peft_format import export_peft, import_peft
+from baselines.peft_format import export_peft
+from baselines.peft_import import import_peft
 from baselines.pissa import PiSSA
 from mtl_lora import AdaptedModel, Method, MTLLoRA, target_dims
 

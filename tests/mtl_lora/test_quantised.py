@@ -11,7 +11,8 @@ from torch import nn
 from transformers import LlamaForCausalLM
 
 from baselines.dora import DoRA
-from baselines.peft_format import export_peft, import_peft
+from baselines.peft_format import export_peft
+from baselines.peft_import import import_peft
 from baselines.pissa import PiSSA
 from mtl_lora import AdaptedModel, InvalidInput, Method, MTLLoRA, save_trained
 
