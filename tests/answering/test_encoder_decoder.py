@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_cli import mtl_lora
-from tiny_mirror import SPECIAL, TEST_ROWS, WORDS, make_tokenizer
+from tiny_mirror import TEST_ROWS, make_t5
 from tiny_models import TASKS, randomise_adapters
 from tiny_zoo import ZOO
 from torch import Tensor, nn
@@ -106,14 +106,7 @@ def test_the_encoder_reads_a_prompt_once_for_all_its_options() -> None:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A T5 that knows the words of the tiny data sets."""
-    made = tmp_path_factory.mktemp("t5")
-    torch.manual_seed(0)
-    tokens = {"vocab_size": len(SPECIAL + WORDS), "eos_token_id": 3, "pad_token_id": 0, "decoder_start_token_id": 0}
-    ZOO["t5"].model(ZOO["t5"].config(**{**ZOO["t5"].size, **tokens})).save_pretrained(made)
-    tokenizer = make_tokenizer(encoder=True)
-    tokenizer.eos_token = "[SEP]"
-    tokenizer.save_pretrained(made)
-    return made
+    return make_t5(tmp_path_factory.mktemp("t5"))
 
 
 FAST = ["--rank", "4", "--batch-size", "16", "--learning-rate", "0.01", "--precision", "float32", "--max-length", "64"]

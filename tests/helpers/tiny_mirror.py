@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pandas as pd
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
+from transformers import (
+    BertConfig,
+    BertModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
+    set_seed,
+)
 
 from benchmarks.suites.commonsense import SUITE as COMMONSENSE
 from benchmarks.suites.nlu import SUITE
@@ -44,6 +53,18 @@ def make_mirror(folder: Path) -> Path:
     for name, model in backbones.items():
         model.save_pretrained(folder / "models" / name)
         make_tokenizer(encoder=name != CAUSAL).save_pretrained(folder / "models" / name)
+    return folder
+
+
+def make_t5(folder: Path) -> Path:
+    """Fill ``folder`` with an encoder-decoder that knows the words of the data sets."""
+    set_seed(0)
+    tokens = {"vocab_size": len(SPECIAL + WORDS), "eos_token_id": 3, "pad_token_id": 0, "decoder_start_token_id": 0}
+    size = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4}
+    T5ForConditionalGeneration(T5Config(**size, **tokens)).save_pretrained(folder)
+    tokenizer = make_tokenizer(encoder=True)
+    tokenizer.eos_token = "[SEP]"
+    tokenizer.save_pretrained(folder)
     return folder
 
 
