@@ -13,11 +13,12 @@ import jinja2
 
 from benchmarks.records.config import Setting, plain
 from benchmarks.records.schema import Environment, Git, RunRecord
-from reports.evidence.comparison import Comparison, Entry, common
+from reports.evidence.comparison import Comparison, common
+from reports.evidence.entries import Entry
 from reports.evidence.results import Results
 from reports.figures.style import Figure
 from reports.overview import QUESTION, Claim
-from reports.sections import Part, Section, slug
+from reports.parts import Part, Section, slug
 from reports.tables.footnotes import setting
 from reports.tables.glossary import GLOSSARY
 from reports.tables.table import Table, Text, markdown

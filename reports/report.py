@@ -24,7 +24,8 @@ from reports.evidence.settings import Setting
 from reports.figures.examples import draw_samples
 from reports.figures.forest import forest
 from reports.overview import basis, claims, short
-from reports.sections import Part, Sections
+from reports.parts import Part
+from reports.sections import Sections
 from reports.tables.scores import long_table
 from reports.tables.summary import advice, summary_table
 from reports.tables.table import Table, plain_name

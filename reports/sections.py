@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.suites import all_suites, find_suite
 from benchmarks.words import plural
-from reports.evidence.comparison import Comparison, by_conflict, by_pictures, compare, of_pictures
+from reports.evidence.comparison import Comparison, compare
 from reports.evidence.differences import MARGIN
+from reports.evidence.families import by_conflict, by_pictures, of_pictures
 from reports.evidence.results import Results
 from reports.evidence.settings import Setting, names, place, settings, several
 from reports.evidence.significance import PairedTests, paired_tests, resample
 from reports.evidence.tuning import tuned
 from reports.figures import adapters
-from reports.figures.scores import (
-    conflict_against_score,
-    parameters_against_score,
-    parameters_against_tasks,
-    scores_of_seeds,
-    wins,
-)
-from reports.figures.style import Figure, short, subject
+from reports.figures.conflict import conflict_against_score
+from reports.figures.contests import wins
+from reports.figures.scores import parameters_against_score, parameters_against_tasks, scores_of_seeds
+from reports.figures.style import short, subject
 from reports.figures.tuning import best_of, score_against_rate, tuned_against_default
+from reports.parts import Block, Part, Section, slug
 from reports.tables import transfer
 from reports.tables.beside import beside_tables
 from reports.tables.cost import cost_table, speed_table
@@ -32,38 +28,9 @@ from reports.tables.footnotes import setting
 from reports.tables.published import published_table
 from reports.tables.scores import conflict_table, control_table, controlled, score_table, title
 from reports.tables.significance import across_conflicts, pairs_table, sentences
-from reports.tables.table import Table
 from reports.tables.tuning import tuning_table
 
-Block = Table | Figure
 MANY = 8  # methods beyond which a matrix of all pairs is not drawn
-
-
-@dataclass(frozen=True)
-class Part:
-    """What belongs together. anchor: where links lead. points: plain sentences. folded: read on demand. parts: within it."""
-
-    title: str
-    anchor: str
-    points: Sequence[str] = ()
-    blocks: Sequence[Block] = ()
-    folded: bool = False
-    parts: Sequence[Part] = ()
-
-    def all_blocks(self) -> Iterator[Block]:
-        """Its own and those of its parts."""
-        yield from self.blocks
-        for part in self.parts:
-            yield from part.all_blocks()
-
-
-@dataclass(frozen=True)
-class Section:
-    """All of a suite."""
-
-    name: str
-    summary: str
-    parts: list[Part] = field(default_factory=list)
 
 
 class Sections:
@@ -249,11 +216,6 @@ class Sections:
                     paired = PairedTests(kinds, budget, resample(kinds, self.results), self.margin)
                     tables.append(control_table(kinds, paired, label, f"{name}-{slug(label)}-{budget}"))
             yield Part("Does it use the pictures?", f"{name}-control", blocks=tables)
-
-
-def slug(text: str) -> str:
-    """A name for files and links."""
-    return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-")
 
 
 def _some(blocks: Sequence[Block | None]) -> list[Block]:

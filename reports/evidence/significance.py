@@ -12,8 +12,9 @@ from benchmarks.records.schema import RunRecord
 from benchmarks.scoring.resampling import Columns, draw, draw_queries, names_queries, weighted_scores
 from benchmarks.suites.spec import Task
 from mtl_lora.errors import InvalidInput
-from reports.evidence.comparison import PLAIN, Comparison, Entry
+from reports.evidence.comparison import PLAIN, Comparison
 from reports.evidence.differences import MARGIN, Difference, holm, judge
+from reports.evidence.entries import Entry
 from reports.evidence.results import Results
 
 RESAMPLES = 1000  # of rows, for variances: these come out right to some 2%

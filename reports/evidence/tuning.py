@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from benchmarks.experiment.choosing import Best, best_of, by_candidate, means_of
 from benchmarks.records.config import Candidate, Choice
-from reports.evidence.comparison import Comparison, Entry
+from reports.evidence.comparison import Comparison
+from reports.evidence.entries import Entry
 
 
 @dataclass(frozen=True)

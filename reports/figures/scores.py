@@ -1,4 +1,4 @@
-"""Figures of scores: against parameters, against conflict, and who beats whom."""
+"""Figures of scores: against parameters, and seed by seed."""
 
 from __future__ import annotations
 
@@ -8,17 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from benchmarks.experiment.methods import order_for_display
-from reports.evidence.comparison import PLAIN, Cell, Comparison, Entry
-from reports.evidence.differences import Difference
-from reports.evidence.significance import PairedTests
+from reports.evidence.comparison import Comparison
+from reports.evidence.entries import Cell, Entry
 from reports.figures.style import (
     PARAMETERS,
-    STYLES,
     Figure,
     bars,
     label_curves,
@@ -157,112 +153,6 @@ def _curves(axes: Axes, comparison: Comparison, value: Callable[[Entry], Cell]) 
         axes.margins(x=0.15)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda count, _: short(count)))
     axes.tick_params(axis="x", labelrotation=45)
-    axes.grid(alpha=0.3)
-
-
-def wins(comparison: Comparison, tests: dict[int, PairedTests], folder: Path, name: str) -> Figure:
-    """Who beats whom: a matrix per budget, the row's method over the column's in points, bold where significant."""
-    budgets = [budget for budget, paired in tests.items() if len(paired.matched) > 1]
-    matched = [tests[budget].matched for budget in budgets]
-    with plt.rc_context(PARAMETERS):
-        figure, panels = plt.subplots(
-            1, len(budgets), figsize=(1.2 + 4.4 * len(budgets), 4.4), squeeze=False, constrained_layout=True
-        )
-        tables = [_differences(tests[b], entries) for b, entries in zip(budgets, matched, strict=True)]
-        limit = max(1.0, *(np.nanmax(np.abs(table), initial=0) for table in tables))
-        for axes, budget, entries, table in zip(panels.flat, budgets, matched, tables, strict=True):
-            significant = np.array([[bool(c and c.significant) for c in row] for row in _contests(tests[budget], entries)])
-            image = axes.imshow(np.where(significant, table, np.nan), cmap="PuOr_r", vmin=-limit, vmax=limit)
-            several = len({entry.name for entry in entries}) < len(entries)
-            labels = [entry.label if several else entry.name for entry in entries]
-            axes.set_xticks(range(len(labels)), labels, rotation=35, ha="right")
-            axes.set_yticks(range(len(labels)), labels if budget == budgets[0] else [])
-            axes.set_title(f"{short(budget)} adapter parameters")
-            _write_contests(axes, tests[budget], entries, limit)
-        figure.colorbar(image, ax=panels, label="row over column (points)", shrink=0.8)
-        caption = (
-            f"Multi-comparison matrix of {subject(comparison)}: mean score of the row's method over the column's in points; "
-            "coloured, bold and with a star where significant; below it on how many tasks the row scored higher and lower."
-        )
-        return save(figure, folder, name, caption)
-
-
-def _differences(paired: PairedTests, entries: list[Entry]) -> np.ndarray:
-    rows = _contests(paired, entries)
-    return np.array([[found.value if found else np.nan for found in row] for row in rows])
-
-
-def _contests(paired: PairedTests, entries: list[Entry]) -> list[list[Difference | None]]:
-    return [[paired.difference(a.label, b.label) for b in entries] for a in entries]
-
-
-def _write_contests(axes: Axes, paired: PairedTests, entries: list[Entry], limit: float) -> None:
-    for row, first in enumerate(entries):
-        for column, second in enumerate(entries):
-            found = paired.difference(first.label, second.label)
-            if found is None:
-                continue
-            of_tasks = [paired.difference(first.label, second.label, task) for task in first.tasks]
-            by_task = [difference.value for difference in of_tasks if difference]
-            star, weight = ("*", "bold") if found.significant else ("", "normal")
-            text = f"{found.value:+.1f}{star}\n{sum(d > 0 for d in by_task)}:{sum(d < 0 for d in by_task)}"
-            colour = "white" if found.significant and abs(found.value) > 0.6 * limit else "black"
-            axes.text(column, row, text, ha="center", va="center", fontsize=9, weight=weight, color=colour)
-
-
-def conflict_against_score(family: list[Comparison], tests: dict[int, list[PairedTests]], folder: Path, name: str) -> Figure:
-    """The conflict of the data against the suite's score, a panel per budget; below, the advantage over plain LoRA.
-
-    tests: by budget, in the order of the family. Bars: 95% intervals.
-    """
-    budgets = [*tests]
-    shape: dict[str, Any] = {"figsize": (1 + 3.8 * len(budgets), 7.0), "squeeze": False, "constrained_layout": True}
-    with plt.rc_context(PARAMETERS):
-        figure, panels = plt.subplots(2, len(budgets), sharex=True, sharey="row", **shape)
-        for column, budget in enumerate(budgets):
-            upper, lower = panels[:, column]
-            _across(upper, family, tests[budget], lambda _, entry: (entry.score.mean, entry.score.interval))
-            _across(lower, family, tests[budget], _advantage)
-            lower.axhline(0, color=STYLES[PLAIN][0], linewidth=1.5)
-            upper.set_title(f"{short(budget)} adapter parameters")
-            lower.set_xlabel("conflict between the tasks")
-            lower.set_xticks([comparison.conflict for comparison in family])
-        panels[0, 0].set_ylabel("mean score of the suite (%)")
-        panels[1, 0].set_ylabel("advantage over plain LoRA (points)")
-        shown: dict[str, Any] = {}  # a method may be missing from a panel
-        for panel in panels[0]:
-            shown |= dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
-        labels = order_for_display(shown)
-        place = {"loc": "outside lower center", "ncols": min(len(labels), 4)}
-        figure.legend([shown[label] for label in labels], labels, frameon=False, **place)
-        caption = (
-            f"Conflict of the data against the mean score (above) and the advantage over plain LoRA (below): "
-            f"{subject(family[0], conflict=False)}; {bars(family[0])}. Above the line at 0 a method is ahead of plain LoRA."
-        )
-        return save(figure, folder, name, caption)
-
-
-def _advantage(paired: PairedTests, entry: Entry) -> tuple[float, float] | None:
-    found = paired.difference(entry.label, PLAIN)
-    return (found.value, found.half) if found else None
-
-
-def _across(
-    axes: Axes,
-    family: list[Comparison],
-    tests: list[PairedTests],
-    value: Callable[[PairedTests, Entry], tuple[float, float] | None],
-) -> None:
-    """A line per method over the conflicts of a family, where the value is known."""
-    lines: dict[str, list[tuple[float, float, float, Entry]]] = {}
-    for comparison, paired in zip(family, tests, strict=True):
-        for entry in paired.entries:
-            found = value(paired, entry)
-            if found and comparison.conflict is not None:
-                lines.setdefault(entry.label, []).append((comparison.conflict, *found, entry))
-    for points in lines.values():
-        conflicts, means, halves, entries = zip(*points, strict=True)
-        axes.errorbar(conflicts, means, yerr=halves, **style(entries[0]))
     axes.grid(alpha=0.3)
 
 

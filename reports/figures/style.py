@@ -16,8 +16,9 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from reports.evidence.comparison import Comparison, Entry
+from reports.evidence.comparison import Comparison
 from reports.evidence.differences import BETTER, EQUIVALENT, UNDECIDED, WORSE
+from reports.evidence.entries import Entry
 from reports.tables.table import plain_name
 
 if TYPE_CHECKING:

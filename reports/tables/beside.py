@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy import stats
 
-from reports.evidence.comparison import Comparison, Entry, common
+from reports.evidence.comparison import Comparison, common
+from reports.evidence.entries import Entry
 from reports.tables.table import Table, Text
 
 NOTES = (

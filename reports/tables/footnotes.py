@@ -8,7 +8,8 @@ from benchmarks.experiment.presets import PICTURE_PRESETS, PRESETS
 from benchmarks.experiment.tuning import HALVED, REDUCED, TUNED
 from benchmarks.records.config import RunConfig
 from benchmarks.words import plural
-from reports.evidence.comparison import Comparison, Entry
+from reports.evidence.comparison import Comparison
+from reports.evidence.entries import Entry
 
 
 def lead(comparison: Comparison, budget: int) -> str:

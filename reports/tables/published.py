@@ -8,7 +8,8 @@ import pandas as pd
 
 from benchmarks.suites import all_suites, find_suite
 from benchmarks.words import plural
-from reports.evidence.comparison import Comparison, Entry
+from reports.evidence.comparison import Comparison
+from reports.evidence.entries import Entry
 from reports.evidence.significance import MEAN
 from reports.tables.footnotes import training
 from reports.tables.table import Table, Text

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from benchmarks.words import plural
-from reports.evidence.comparison import PLAIN, Cell, Comparison, Entry, size
+from reports.evidence.comparison import PLAIN, Comparison, size
 from reports.evidence.differences import Difference
+from reports.evidence.entries import Cell, Entry
 from reports.evidence.significance import MEAN, PairedTests
 from reports.tables.footnotes import lead, notes, setting
 from reports.tables.glossary import MAJORITY

@@ -8,8 +8,9 @@ from itertools import combinations
 
 from benchmarks.experiment.methods import OURS
 from benchmarks.words import plural
-from reports.evidence.comparison import PLAIN, Comparison, Entry, size
+from reports.evidence.comparison import PLAIN, Comparison, size
 from reports.evidence.differences import BETTER, EQUIVALENT, VERDICTS, WORSE, Difference
+from reports.evidence.entries import Entry
 from reports.evidence.significance import PairedTests
 from reports.tables.table import Cell, Table, Text
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from statistics import mean, median
 
 from benchmarks.experiment.methods import order_for_display
-from reports.evidence.comparison import PLAIN, Entry
+from reports.evidence.comparison import PLAIN
 from reports.evidence.differences import BETTER, WORSE, Difference
+from reports.evidence.entries import Entry
 from reports.evidence.results import Results
 from reports.evidence.settings import HALF, Setting, by_case
 from reports.tables.scores import scored_over_plain

@@ -24,8 +24,9 @@ from benchmarks.scoring.resampling import draw, weighted_scores
 from benchmarks.suites import find_suite
 from benchmarks.suites.spec import Task
 from mtl_lora import InvalidInput
-from reports.evidence.comparison import by_pictures, compare, of_pictures
+from reports.evidence.comparison import compare
 from reports.evidence.differences import LEVEL, holm, judge
+from reports.evidence.families import by_pictures, of_pictures
 from reports.evidence.results import PUBLISHED, Results
 from reports.evidence.significance import PairedTests, improvement, paired_tests, resample
 from reports.figures.scores import pareto_front

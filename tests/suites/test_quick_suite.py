@@ -11,7 +11,8 @@ from tiny_cli import mtl_lora, predictions
 from benchmarks.records.store import RunStore
 from benchmarks.world.forms import CAPTIONS
 from benchmarks.world.language import READERS
-from reports.evidence.comparison import by_conflict, compare
+from reports.evidence.comparison import compare
+from reports.evidence.families import by_conflict
 from reports.evidence.results import Results
 from reports.evidence.significance import paired_tests
 

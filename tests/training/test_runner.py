@@ -23,7 +23,8 @@ from benchmarks.records.store import RunStore
 from benchmarks.scoring.evaluate import task_score
 from benchmarks.suites import find_suite
 from benchmarks.training.checkpoints import MarkComplete
-from reports.evidence.comparison import compare, t_interval
+from reports.evidence.comparison import compare
+from reports.evidence.entries import t_interval
 from reports.evidence.results import Results
 from reports.evidence.significance import paired_tests
 
