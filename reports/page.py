@@ -83,13 +83,19 @@ def _part(part: Part) -> list[str]:
     lines = [f"### {markdown(part.title)}", *(f"- {markdown(point)}" for point in part.points)]
     if not part.folded:
         return [*lines, *(_block(block) for block in part.blocks)]
-    tables = [block for block in part.all_blocks() if isinstance(block, Table)]
-    files = [f"[{markdown(table.title)}]({TABLES}/{table.name}.csv)" for table in tables]
-    return [*lines, "Tables: " + "; ".join(files) + "."] if files else lines
+    files = [_link(block) for block in part.all_blocks() if isinstance(block, Table) and block.paper]
+    return [*lines, f"Tables: {'; '.join(files)}; others in [{TABLES}]({TABLES})."] if files else lines
 
 
 def _block(block: Table | Figure) -> str:
-    return block.markdown() if isinstance(block, Table) else f"![{markdown(block.alt)}]({FIGURES}/{block.name}.png)"
+    """In full what goes into papers, of other tables a link."""
+    if isinstance(block, Figure):
+        return f"![{markdown(block.alt)}]({FIGURES}/{block.name}.png)"
+    return block.markdown() if block.paper else f"Table: {_link(block)}."
+
+
+def _link(table: Table) -> str:
+    return f"[{markdown(table.title)}]({TABLES}/{table.name}.csv)"
 
 
 def _provenance(comparison: Comparison, results: Results, out: Path, anchors: dict[str, str]) -> dict[str, Any]:
