@@ -91,13 +91,16 @@ def place(comparison: Comparison) -> tuple[Any, ...]:
 
 
 def names(comparisons: Sequence[Comparison]) -> list[str]:
-    """Of each its suite, and what was cut or set; where that is alike, what else differs."""
-    briefs = [brief(comparison) for comparison in comparisons]
+    """Of each its suite, and what was cut or set; where that is alike, as much of what else differs as tells them apart."""
+    briefs, details = [brief(c) for c in comparisons], [_details(c) for c in comparisons]
     found = []
-    for comparison, name in zip(comparisons, briefs, strict=True):
-        alike = [_details(other) for other, same in zip(comparisons, briefs, strict=True) if same == name]
-        own = _details(comparison)
-        found.append(", ".join([name, *(own[key] for key in own if len({other[key] for other in alike}) > 1)]))
+    for name, of_this in zip(briefs, details, strict=True):
+        alike, parts = [other for other, same in zip(details, briefs, strict=True) if same == name], [name]
+        for key, value in of_this.items():
+            if any(other[key] != value for other in alike):
+                parts.append(value)
+                alike = [other for other in alike if other[key] == value]
+        found.append(", ".join(parts))
     return [name if found.count(name) == 1 else f"{name} ({found[:i].count(name) + 1})" for i, name in enumerate(found)]
 
 

@@ -15,7 +15,7 @@ from reports.evidence.differences import VERDICTS as KINDS
 from reports.evidence.settings import Setting
 from reports.figures.style import PARAMETERS, VERDICTS, Figure, save, short
 
-ROW = 0.2  # inches
+ROW, PAD = 0.2, 0.12  # inches; browsers set names a little wider than matplotlib does
 TICKS = (-30, -10, -3, -1, 0, 1, 3, 10, 30)
 
 
@@ -28,7 +28,7 @@ def forest(settings: Sequence[Setting], first: str, folder: Path, name: str) -> 
     methods = sorted(methods, key=lambda method: method != first)
     rows, heads = _rows(settings)
     margin = settings[0].tests.margin
-    with plt.rc_context(PARAMETERS | {"font.size": 9, "axes.titlesize": 10}):
+    with plt.rc_context(PARAMETERS | {"font.size": 9, "axes.titlesize": 10, "figure.constrained_layout.w_pad": PAD}):
         size = (3.2 + 2.1 * len(methods), 0.9 + ROW * (len(rows) + len(heads)))
         figure, panels = plt.subplots(1, len(methods), figsize=size, sharey=True, squeeze=False, constrained_layout=True)
         for axes, method in zip(panels[0], methods, strict=True):
