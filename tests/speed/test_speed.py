@@ -17,11 +17,11 @@ from benchmarks.answering.base import by_sample
 from benchmarks.answering.log_likelihood import score_continuations
 from benchmarks.experiment.study_options import StudyOptions
 from benchmarks.speed import __main__ as speed
-from benchmarks.speed import language_model
+from benchmarks.speed import language_entries, language_model
 from benchmarks.speed.measure import Contestant, peak_bytes, ratio
 from benchmarks.speed.references import GatheredB, LoopOverExperts, LoopOverTasks, score_whole, substitute
 from benchmarks.speed.stages import stages
-from mtl_lora import AdaptedModel, MTLLoRA
+from mtl_lora import AdaptedModel, InvalidInput, MTLLoRA
 
 IDS = torch.tensor([2, 0, 2, 1, 0, 2])
 MTL, MOE = MTLLoRA(rank=4), MoELoRA(rank=4, experts=4, embedding=6)
@@ -112,18 +112,20 @@ def test_the_peak_is_that_of_the_work_alone() -> None:
 def test_the_benchmark_of_language_models_compares_what_it_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mirror = make_mirror(tmp_path / "mirror")
     monkeypatch.setattr(language_model, "BACKBONES", {"tiny": CAUSAL})
-    monkeypatch.setattr(language_model, "HARNESS_BATCHES", (8,))
+    monkeypatch.setattr(language_entries, "HARNESS_BATCHES", (8,))
     language_model.main(mirror, backbone="tiny", rows=2, rounds=1, out=tmp_path)
-    result = json.loads((tmp_path / "language-model-cpu-tiny.json").read_text())
-    assert [len(row["rounds"]) for row in result["entries"]] == [1] * 8
-    padding = {row["entry"]: row["padding"] for row in result["entries"] if row["padding"] is not None}
-    assert set(padding) == {"training step: LoRA", "cloze"} and all(0 <= part < 0.5 for part in padding.values())
-    assert {(check["target"].split(" / ")[0], check["of"]) for check in result["targets"]} == {
-        ("training step: LoRA", "time"),
-        ("training step: LoRA", "memory"),
-        ("cloze", "time"),
-        ("likelihood", "time"),
+    parts = {part: json.loads((tmp_path / f"{part}-cpu-tiny.json").read_text()) for part in ("training", "scoring")}
+    rows = [row for part in parts.values() for row in part["entries"]]
+    assert [len(row["rounds"]) for row in rows] == [1] * 8
+    padding = {row["entry"]: row["padding"] for row in rows if row["padding"] is not None}
+    assert set(padding) == {"training step: LoRA", "cloze"} and all(0 <= share < 0.5 for share in padding.values())
+    checked = {part: {(c["target"].split(" / ")[0], c["of"]) for c in record["targets"]} for part, record in parts.items()}
+    assert checked == {
+        "training": {("training step: LoRA", "time"), ("training step: LoRA", "memory")},
+        "scoring": {("cloze", "time"), ("likelihood", "time")},
     }
+    with pytest.raises(InvalidInput, match=r"unknown name 'tuning'.*training"):
+        language_model.main(mirror, backbone="tiny", part="tuning")
 
 
 @pytest.mark.slow
