@@ -103,6 +103,7 @@ def training(ground: Ground) -> list[Entry]:
         Entry("training step: PEFT LoRA, all logits", peft_step(peft.get_peft_model(ground.base(), config), batch)),
         Entry("training step: LoRA", step(ground.adapted(LoRA(rank=RANK)), batch), padding),
         Entry("training step: MTL-LoRA", step(ground.adapted(MTLLoRA(rank=RANK)), batch)),
+        Entry("training step: LoRA, logits of one place (the bound)", least_step(ground.adapted(LoRA(rank=RANK)), batch)),
     ]
 
 
@@ -129,6 +130,17 @@ def peft_step(model: nn.Module, batch: Batch) -> Callable[[], None]:
     """The same with transformers' own loss, which takes logits of every word at every place."""
     inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "labels")}
     return _step(model, lambda: model(**inputs, use_cache=False).loss)
+
+
+def least_step(model: LanguageModel, batch: Batch) -> Callable[[], None]:
+    """What is left of ours where every sample asks for the logits of its last place alone."""
+    inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
+
+    def loss() -> torch.Tensor:
+        with model.backbone.use_tasks(batch["task_ids"]):
+            return model.backbone(**inputs, logits_to_keep=1, use_cache=False).logits.float().logsumexp(-1).mean()
+
+    return _step(model, loss)
 
 
 def _step(model: nn.Module, loss: Callable[[], torch.Tensor]) -> Callable[[], None]:

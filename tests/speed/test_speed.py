@@ -116,7 +116,7 @@ def test_the_benchmark_of_language_models_compares_what_it_names(tmp_path: Path,
     language_model.main(mirror, backbone="tiny", rows=2, rounds=1, out=tmp_path)
     parts = {part: json.loads((tmp_path / f"{part}-cpu-tiny.json").read_text()) for part in ("training", "scoring")}
     rows = [row for part in parts.values() for row in part["entries"]]
-    assert [len(row["rounds"]) for row in rows] == [1] * 8
+    assert [len(row["rounds"]) for row in rows] == [1] * 9
     padding = {row["entry"]: row["padding"] for row in rows if row["padding"] is not None}
     assert set(padding) == {"training step: LoRA", "cloze"} and all(0 <= share < 0.5 for share in padding.values())
     checked = {part: {(c["target"].split(" / ")[0], c["of"]) for c in record["targets"]} for part, record in parts.items()}
