@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from benchmarks.experiment.choosing import best_of
 from benchmarks.experiment.resolve import studies
 from benchmarks.experiment.study import Study
 from benchmarks.experiment.study_options import StudyOptions
@@ -138,7 +139,9 @@ def test_best_of_k_is_the_mean_over_all_ways_to_take_k_rates() -> None:
     trials = tuple(Trial(str(rate), rate, 0, mean / 100) for rate, mean in means.items())
     found = {Candidate(rate): mean for rate, mean in means.items()}
     choice, seeds = Choice(2e-4, "", trials, False), {candidate: [mean] for candidate, mean in found.items()}
-    arm = Tuned(SimpleNamespace(), choice, None, found, seeds, 1e-4)
+    best = best_of(trials, None)
+    assert best is not None
+    arm = Tuned(SimpleNamespace(), choice, None, found, seeds, best, 1e-4)
     for k in range(1, 5):
         expected = statistics.fmean(max(taken) for taken in itertools.combinations(means.values(), k))
         assert arm.best_of(k) == pytest.approx(expected)
