@@ -248,7 +248,9 @@ def test_a_plan_measures_what_scoring_takes(tiny: Path, tmp_path: Path, capsys: 
     for methods in ("lora", "heads-only"):  # the latter trains nothing here
         options = [*FAST, "--mirror", tiny, "--results", tmp_path, "--tasks", "siqa,winogrande", "--methods", methods]
         assert mtl_lora("plan", "commonsense", *options) == 0
-        assert re.search(r"1 of 1 run to do, (about|less than a second).* \(a few steps measured now\)", capsys.readouterr().out)
+        assert re.search(
+            r"1 of 1 run to do, (about|less than a second).* \(a few steps measured now\)", capsys.readouterr().out
+        )
 
 
 @pytest.mark.parametrize(
