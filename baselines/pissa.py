@@ -27,10 +27,9 @@ class PiSSA(LoRA):
     summary: ClassVar[str] = "LoRA that starts as the principal part of W (arXiv 2404.02948)"
 
     def constants(self, base_weight: Tensor) -> dict[str, Tensor]:
-        if self.rank > min(base_weight.shape):
-            raise InvalidInput(
-                f"pissa starts as a part of W: rank {self.rank} is above the {min(base_weight.shape)} that W has"
-            )
+        most = min(base_weight.shape)
+        if self.rank > most:
+            raise InvalidInput(f"pissa starts as a part of W: rank {self.rank} is above the {most} that W has")
         rows, values, columns = torch.linalg.svd(base_weight, full_matrices=False)
         root = (values[: self.rank] / self.scaling).sqrt()
         return {"start_A": root[:, None] * columns[: self.rank], "start_B": rows[:, : self.rank] * root}

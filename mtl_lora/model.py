@@ -65,7 +65,6 @@ class AdaptedModel(Adapted):
             raise InvalidInput(f"{held} is quantised and stays frozen, so {method.name} cannot train it")
         if targets == [ALL_LINEAR] and (unadapted := left_out(base)):
             warnings.warn(unadapted, stacklevel=2)
-        base.requires_grad_(method.trains_base)  # from here on nothing is refused
         self.base: Any = base  # an nn.Module; what else it can do is called too, where it is a model of transformers
         self.method = method
         self.merged: str | None = None
@@ -74,10 +73,13 @@ class AdaptedModel(Adapted):
         if not weight.is_meta:
             with torch.no_grad():
                 method.initialise_shared(dict(self.shared), lambda tensor: generator(seed, "shared", tensor))
-        for name, layer in layers.items():
+        adapted = {
+            name: AdaptedLinear(layer, method, self.context, self.shared, seed, name) for name, layer in layers.items()
+        }
+        base.requires_grad_(method.trains_base)  # from here on nothing is refused
+        for name, layer in adapted.items():
             parent, _, child = name.rpartition(".")
-            adapted = AdaptedLinear(layer, method, self.context, self.shared, seed, name)
-            setattr(base.get_submodule(parent), child, adapted)
+            setattr(base.get_submodule(parent), child, layer)
         self.train(base.training)
         self.register_load_state_dict_pre_hook(refuse_merged)  # type: ignore[no-untyped-call] # before any layer is read
         self.register_load_state_dict_pre_hook(name_twice)  # type: ignore[no-untyped-call]

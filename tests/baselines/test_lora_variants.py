@@ -139,6 +139,8 @@ def test_poly_equals_pefts_task_by_task() -> None:
     assert (mixed - tiny_llama()(tokens()).logits).abs().max() > 1e-2
 
 
-def test_pissa_has_no_rank_above_that_of_its_weights() -> None:
+def test_pissa_has_no_rank_above_that_of_its_weights_and_leaves_the_base_as_it_was() -> None:
+    base = nn.Sequential(nn.Linear(12, 12), nn.Linear(4, 12))
     with pytest.raises(InvalidInput, match=r"rank 9 is above the 4 that W has"):
-        AdaptedModel(nn.Sequential(nn.Linear(4, 12)), PiSSA(rank=9), ["task"], ["0"])
+        AdaptedModel(base, PiSSA(rank=9), ["task"], ["0", "1"])
+    assert all(type(layer) is nn.Linear for layer in base) and all(p.requires_grad for p in base.parameters())
