@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from datasets import Dataset
+from harness import assert_scores_are_those_of_the_harness
 from tiny_cli import mtl_lora
 from tiny_mirror import CAUSAL, TEST_ROWS
 from tiny_models import LLAMA_TARGETS, TASKS, randomise_adapters, tiny_llama
@@ -292,27 +293,12 @@ ORACLES = [
 
 
 @pytest.mark.parametrize(("backbone", "rows"), ORACLES)
-@torch.no_grad()
 def test_log_likelihoods_are_those_of_lm_evaluation_harness(backbone: str, rows: int, mirror: Path) -> None:
     """On rows of all eight tasks, whose options have from one token to sixty."""
-    from lm_eval.api.instance import Instance
-    from lm_eval.models.huggingface import HFLM
-
     source = Source(mirror)
     if not (mirror / "models" / backbone).is_dir():
         pytest.skip(f"no {backbone} in the mirror (mtl-lora fetch)")
-    tokenizer, mode, tasks = source.tokenizer(backbone, None), Cloze(norm="none"), SUITE.tasks
-    data = [load_task(task, source, "test", 1, rows) for task in tasks]
+    data = [load_task(task, source, "test", 1, rows) for task in SUITE.tasks]
     base = source.model(backbone, None, torch.float32, language=True).eval()
-    texts = [pair for own in data for row in own.test for pair in pairs(own.task, row)]
-    requests = [Instance("loglikelihood", {}, pair, i) for i, pair in enumerate(texts)]
-    oracle = HFLM(pretrained=base, tokenizer=tokenizer, batch_size=16, backend="causal")
-    expected = torch.tensor([value for value, _ in oracle.loglikelihood(requests, disable_tqdm=True)])
-    model = AdaptedModel(base, LoRA(rank=4), [task.name for task in tasks], LLAMA_TARGETS)
-    found = []
-    for index, own in enumerate(data):
-        encoded = mode.tokens(own.test, own.task, tokenizer, 2048, training=False)
-        inputs = Collator(mode, tokenizer)([row | {"task_ids": index} for row in encoded])
-        del inputs["lengths"]
-        found.append(score_continuations(model, **inputs))
-    torch.testing.assert_close(torch.cat(found), expected, rtol=0, atol=1e-3)
+    tokenizer = source.tokenizer(backbone, None)
+    assert_scores_are_those_of_the_harness(base, tokenizer, Cloze(norm="none"), data, LLAMA_TARGETS, 2048)
