@@ -29,7 +29,7 @@ def choose(trials: Sequence[Trial], budget: int | None = None) -> Choice:
     """
     if budget is not None and trials:
         _check_halving(trials, budget)
-    tried = by_candidate(trials) if budget is None else _last(trials)
+    tried = _ruled(trials, budget)
     seeds = {trial.seed for trial in trials}
     for candidate, own in tried.items():
         if {trial.seed for trial in own} != seeds:
@@ -63,7 +63,7 @@ class Best(NamedTuple):
 
 def best_of(trials: Sequence[Trial], budget: int | None) -> Best | None:
     """The best of the candidates that ``RULE`` chooses among; None where some trial of each diverged. Arguments as above."""
-    tried = by_candidate(trials) if budget is None else _last(trials)
+    tried = _ruled(trials, budget)
     means = means_of(tried)
     if not means:
         return None
@@ -138,6 +138,11 @@ def verify(record: RunRecord, find: Callable[[str], Record | None]) -> None:
     ruled = choose(choice.trials, choice.budget).candidate
     if not ruled == choice.candidate == record.config.candidate:
         raise InvalidInput(f"{title} has another learning rate than its trials choose: {ruled}")
+
+
+def _ruled(trials: Sequence[Trial], budget: int | None) -> dict[Candidate, list[Trial]]:
+    """The candidates that ``RULE`` chooses among, with their trials."""
+    return by_candidate(trials) if budget is None else _last(trials)
 
 
 def _last(trials: Iterable[Trial]) -> dict[Candidate, list[Trial]]:
