@@ -19,6 +19,7 @@ from mtl_lora import AdaptedModel
 
 Batch = dict[str, Tensor]
 LENGTH_PARTS = 4  # in which a batch of texts is read
+DERIVED = {"derived": True}  # metadata of a field of an answer mode that follows from the backbone: nobody sets it
 OUTPUTS = ("predictions", "confidence")  # that models give besides a loss, in this order
 
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from benchmarks.answering.base import AnswerMode, Batch, TaskModel, by_sample, likeliest
+from benchmarks.answering.base import DERIVED, AnswerMode, Batch, TaskModel, by_sample, likeliest
 from benchmarks.answering.collation import collate_labelled, collate_options
 from benchmarks.answering.greedy import generated, write_greedily
 from benchmarks.answering.log_likelihood import IGNORED, answer_loss, score_continuations, shifted_right
@@ -76,7 +76,7 @@ class TextMode(AnswerMode):
     backbone, and nobody sets it.
     """
 
-    encoder_decoder: bool = field(default=False, kw_only=True, metadata=LATER)
+    encoder_decoder: bool = field(default=False, kw_only=True, metadata=LATER | DERIVED)
 
     language: ClassVar[bool] = True
 

@@ -117,7 +117,7 @@ def parse_answer_mode(text: str, default: AnswerMode) -> AnswerMode:
     name, *pairs = text.split(":")
     kind = find_answer_mode(name)
     start = default if type(default) is kind else kind()
-    free = {key: value for key, value in dataclasses.asdict(start).items() if not isinstance(value, bool)}
+    free = {f.name: getattr(start, f.name) for f in dataclasses.fields(start) if not f.metadata.get("derived")}
     settings = _parse_settings(name, pairs, free)
     if "vision" in settings:
         settings = {"vision_revision": "", "vision_width": 0} | settings
