@@ -20,6 +20,7 @@ from torch import Tensor
 
 from benchmarks.analysis.passes import gradient
 from benchmarks.answering.base import TaskModel
+from benchmarks.as_command import as_command
 from benchmarks.experiment.resolve import studies
 from benchmarks.experiment.study import Study
 from benchmarks.experiment.study_options import StudyOptions
@@ -28,7 +29,7 @@ from benchmarks.records.store import RunStore
 from benchmarks.training.batches import Collator, encode
 from benchmarks.training.model import build_model
 from benchmarks.world.language import READERS
-from mtl_lora import InvalidInput, load_trained
+from mtl_lora import load_trained
 
 COLUMNS = ("conflict", "seed", "stage", "form", "cosine")
 
@@ -95,7 +96,4 @@ def _summary(rows: list[dict]) -> list[dict[str, str]]:
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except InvalidInput as error:
-        raise SystemExit(f"mtl-lora: {error}") from None
+    as_command(main)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import copy
-import json
 import statistics
 from collections.abc import Callable
 from contextlib import nullcontext
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,13 +20,14 @@ from baselines.dora import DoRA
 from baselines.lora import LoRA
 from baselines.moelora import MoELoRA
 from baselines.multilora import MultiLoRA
+from benchmarks.as_command import as_command
 from benchmarks.experiment.presets import PRESETS
-from benchmarks.records.config import plain
 from benchmarks.records.environment import environment
 from benchmarks.sources import Source
-from benchmarks.speed.measure import Contestant, profile, race, ratio
+from benchmarks.speed.measure import Contestant, profile, race, ratio, without_dropout
+from benchmarks.speed.record import write_record
 from benchmarks.speed.references import GatheredB, LoopOverExperts, LoopOverTasks, substitute
-from mtl_lora import AdaptedModel, InvalidInput, Method, MTLLoRA
+from mtl_lora import AdaptedModel, Method, MTLLoRA
 from mtl_lora.errors import unknown
 
 RANK, TASKS = 8, 8
@@ -64,9 +63,7 @@ def contestants(backbone: str, dtype: torch.dtype, mirror: Path | None) -> list[
     base, targets, vectors = _backbone(backbone, mirror)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     base, vectors = base.to(device, dtype).train(), vectors.to(device, dtype)
-    for module in base.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0  # the same work in every row
+    without_dropout(base)
     mixed = torch.arange(len(vectors), device=device) % TASKS
 
     def loss_of(model: nn.Module, ids: torch.Tensor = mixed) -> Callable[[], torch.Tensor]:
@@ -167,12 +164,7 @@ def main(
     out: Annotated[Path, typer.Option(help="folder of the record and the table")] = Path("results/speed"),
 ) -> None:
     """Time all contestants in turn and write a record and a table."""
-    record: dict[str, Any] = {
-        "environment": plain(environment("python -m benchmarks.speed")),
-        "rounds": rounds,
-        "results": [],
-    }
-    pages = []
+    about, results, pages = environment("python -m benchmarks.speed"), [], []
     for name in backbone.split(","):
         for kind in precision.split(","):
             field = contestants(name, getattr(torch, kind), mirror)
@@ -181,18 +173,15 @@ def main(
             rows = table(field)
             checks = verdicts(field, rows)
             where = profiles(field, checks)
-            result = {"backbone": name, "precision": kind, "rows": rows, "targets": checks, "profiles": where}
-            record["results"].append(result)
+            results.append({"backbone": name, "precision": kind, "rows": rows, "targets": checks, "profiles": where})
             shown = {"": rows, "Targets": checks} | {f"A training step of {name}": spent for name, spent in where.items()}
             print(_page(shown, "simple") + "\n", flush=True)
             pages += [f"## {name}, {kind}", _page(shown, "github")]
-    record["environment"]["created"] = datetime.now(UTC).isoformat(timespec="seconds")
-    out.mkdir(parents=True, exist_ok=True)
     stem = "speed-gpu" if torch.cuda.is_available() else "speed-cpu"
-    (out / f"{stem}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    heading = ["# Speed", f"{rounds} rounds on {record['environment']['hardware']}; ratios against PEFT LoRA, medians."]
+    write_record(out / f"{stem}.json", about, {"rounds": rounds, "results": results})
+    heading = ["# Speed", f"{rounds} rounds on {about.hardware}; ratios against PEFT LoRA, medians."]
     (out / f"{stem}.md").write_text("\n\n".join([*heading, *pages]) + "\n", encoding="utf-8")
-    print(f"written: {out}/{stem}.json, .md")
+    print(f"written: {out}/{stem}.md")
 
 
 def _page(shown: dict[str, list[dict[str, Any]]], style: str) -> str:
@@ -213,7 +202,4 @@ def _formatted(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except InvalidInput as error:
-        raise SystemExit(f"mtl-lora: {error}") from None
+    as_command(main)

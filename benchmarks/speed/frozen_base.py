@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import nullcontext
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any
@@ -15,12 +13,13 @@ from tabulate import tabulate
 from torch import Tensor, nn
 
 from baselines.lora import LoRA
+from benchmarks.as_command import as_command
 from benchmarks.experiment.presets import PRESETS
-from benchmarks.records.config import plain
 from benchmarks.records.environment import environment
 from benchmarks.sources import Source
-from benchmarks.speed.measure import Contestant, race, ratio
-from mtl_lora import AdaptedModel, InvalidInput
+from benchmarks.speed.measure import Contestant, race, ratio, without_dropout
+from benchmarks.speed.record import write_record
+from mtl_lora import AdaptedModel
 
 ANSWER = 8  # tokens at the end whose logits a language model gives, as of the options of a question
 SHAPES = {"small": (32, 64), "smollm2": (16, 96)}  # preset: samples and tokens of a batch
@@ -46,9 +45,7 @@ def contestants(preset: str, source: Source) -> list[Contestant]:
 
     def contestant(way: str) -> Contestant:
         base = source.model(backbone.id, None, torch.float32, language=language).train()
-        for module in base.modules():
-            if isinstance(module, nn.Dropout):
-                module.p = 0.0  # the same work in every way
+        without_dropout(base)
         hold(base, way)
         torch.manual_seed(0)
         batch = torch.randint(base.config.vocab_size, (samples, tokens))
@@ -90,21 +87,15 @@ def main(
     out: Annotated[Path, typer.Option(help="folder of the record")] = Path("results/speed"),
 ) -> None:
     """Time all ways in turn and write a record."""
-    about = plain(environment("python -m benchmarks.speed.frozen_base"))
-    about["created"] = datetime.now(UTC).isoformat(timespec="seconds")
-    record = {"environment": about, "rounds": rounds, "results": {}}
+    results = {}
     for name in preset.split(","):
         found = contestants(name, Source(mirror))
         race(found, rounds, lambda _: None)
-        record["results"][name] = table(found)
-        print(name + "\n" + tabulate(record["results"][name], headers="keys", floatfmt=".3f"), flush=True)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "frozen-base-cpu.json").write_text(json.dumps(record, indent=1) + "\n")
-    print(f"written: {out}/frozen-base-cpu.json")
+        results[name] = table(found)
+        print(name + "\n" + tabulate(results[name], headers="keys", floatfmt=".3f"), flush=True)
+    about = environment("python -m benchmarks.speed.frozen_base")
+    write_record(out / "frozen-base-cpu.json", about, {"rounds": rounds, "results": results})
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except InvalidInput as error:
-        raise SystemExit(f"mtl-lora: {error}") from None
+    as_command(main)

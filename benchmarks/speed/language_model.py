@@ -6,9 +6,7 @@ On a CPU times are CPU seconds of this process, so that whatever else a machine 
 
 from __future__ import annotations
 
-import json
 import statistics
-from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,12 +15,12 @@ import torch
 import typer
 from tabulate import tabulate
 
-from benchmarks.records.config import plain
+from benchmarks.as_command import as_command
 from benchmarks.records.environment import environment
 from benchmarks.sources import Source
 from benchmarks.speed.language_entries import PRESET, Entry, Ground, cpu_seconds, scoring, training
 from benchmarks.speed.measure import peak_bytes, ratio
-from mtl_lora import InvalidInput
+from benchmarks.speed.record import write_record
 from mtl_lora.errors import unknown
 
 BACKBONES = {"smollm2": PRESET.backbone.id, "stories3m": "tinystories/stories3m"}
@@ -87,8 +85,7 @@ def main(
         for name in given.split(","):
             if name not in known:
                 raise unknown("name", name, known)
-    about = plain(environment("python -m benchmarks.speed.language_model"))
-    out.mkdir(parents=True, exist_ok=True)
+    about = environment("python -m benchmarks.speed.language_model")
     for name, kind in product(backbone.split(","), part.split(",")):
         print(f"{name}, {kind}", flush=True)
         entries = PARTS[kind](Ground(BACKBONES[name], Source(mirror), rows))
@@ -97,7 +94,6 @@ def main(
         print(tabulate([{k: v for k, v in row.items() if k != "rounds"} for row in shown], headers="keys", floatfmt=".2f"))
         print(tabulate(checks, headers="keys", floatfmt=".2f"))
         record = {
-            "environment": about | {"created": datetime.now(UTC).isoformat(timespec="seconds")},
             "threads": torch.get_num_threads(),
             "backbone": name,
             "rows": rows,
@@ -105,13 +101,8 @@ def main(
             "entries": shown,
             "targets": checks,
         }
-        path = out / f"{kind}-cpu-{name}.json"
-        path.write_text(json.dumps(record, indent=1) + "\n")
-        print(f"written: {path}", flush=True)
+        write_record(out / f"{kind}-cpu-{name}.json", about, record)
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except InvalidInput as error:
-        raise SystemExit(f"mtl-lora: {error}") from None
+    as_command(main)
