@@ -76,9 +76,11 @@ def basis(settings: Sequence[Setting], margin: float) -> str:
     protocols = " and ".join(dict.fromkeys(setting.protocol for setting in settings))
     seeds = sorted({len(entry.seeds) for setting in settings for entry in setting.tests.matched})
     counts = f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else plural(seeds[0], "seed") if seeds else "no seeds"
+    alone = " With one seed nothing is decided: its intervals are over scored rows alone." if seeds[:1] == [1] else ""
     return (
         f"Protocol {protocols or 'none'}; {counts}. Better and worse: significant, corrected for so many methods. "
-        f"Equivalent: within {plural(margin, 'point')}, the margin fixed beforehand. Undecided: it takes more seeds or rows."
+        f"Equivalent: within {plural(margin, 'point')}, the margin fixed beforehand. "
+        f"Undecided: it takes more seeds or rows.{alone}"
     )
 
 

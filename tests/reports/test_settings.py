@@ -8,7 +8,9 @@ from pathlib import Path
 from tiny_study import study
 
 from reports.evidence.comparison import compare
-from reports.evidence.settings import names
+from reports.evidence.settings import names, settings
+from reports.evidence.significance import paired_tests
+from reports.overview import basis
 
 
 def test_a_name_says_no_more_than_tells_comparisons_apart(tmp_path: Path) -> None:
@@ -28,3 +30,14 @@ def test_a_name_says_no_more_than_tells_comparisons_apart(tmp_path: Path) -> Non
     }
     (alone,) = names(compare(records))
     assert alone == "commonsense, 250 rows per task"
+
+
+def test_that_one_seed_decides_nothing_is_said_where_there_is_one(tmp_path: Path) -> None:
+    def told(folder: str, seeds: int) -> str:
+        results = study(tmp_path / folder, {name: dict.fromkeys(range(seeds), 0.5) for name in ("lora", "mtl-lora")})
+        comparisons = compare(results.records)
+        return basis(settings(comparisons, [paired_tests(c, results, 1.0) for c in comparisons]), 1.0)
+
+    one, three = told("one", 1), told("three", 3)
+    assert "; 1 seed." in one and "With one seed nothing is decided" in one
+    assert "; 3 seeds." in three and "With one seed" not in three
