@@ -72,6 +72,7 @@ def package(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_method_of_another_package_is_parsed_made_and_hashed_as_others_are(package: Path) -> None:
     used, paper = in_a_process(package, "-c", USE)
     assert used.split() == ["0.5", "True", hashlib.sha256((package / "half_lora.py").read_bytes()).hexdigest()]

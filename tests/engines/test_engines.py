@@ -79,6 +79,7 @@ def test_within_a_seed_what_trains_the_most_is_begun_first(protocol: str) -> Non
     assert [job.run.method.label for job in jobs[:4]] == ["full", "lora-per-task", "lora", "heads-only"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_grid_gives_what_its_runs_give_one_by_one(workers: int, one_by_one: RunStore, tiny: Path, tmp_path: Path) -> None:
     """Also after one another in one process, on one frozen backbone."""

@@ -86,6 +86,7 @@ def test_finished_runs_are_not_run_again(finished: RunStore, tiny: Path, capsys:
     assert before == {path: path.read_bytes() for path in (finished.folder / "runs").iterdir()}
 
 
+@pytest.mark.slow
 def test_other_source_of_a_method_is_said_and_done_again_when_asked(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
